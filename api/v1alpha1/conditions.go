@@ -1,0 +1,101 @@
+package v1alpha1
+
+// Conditions of every kind. They follow kstatus: Ready is always there; Reconciling and Stalled only while True.
+const (
+	// ReadyCondition of a track: True when the wanted release takes the traffic and nothing is amiss. Of a release:
+	// True while it is Active and all its replicas are ready.
+	ReadyCondition = "Ready"
+	// ReconcilingCondition: True while something is under way; absent otherwise.
+	ReconcilingCondition = "Reconciling"
+	// StalledCondition: True when nothing will move until a person (or the world) changes something; absent otherwise.
+	StalledCondition = "Stalled"
+)
+
+// Conditions of a ReleaseTrack.
+const (
+	// SourceFetchedCondition: True when the last look at the repository succeeded. False with the Git reasons below.
+	SourceFetchedCondition = "SourceFetched"
+	// HistoryRewrittenCondition: True while the last seen commit is no ancestor of the tip; absent otherwise.
+	HistoryRewrittenCondition = "HistoryRewritten"
+	// PinnedCondition: True while spec.pin holds a release; absent otherwise.
+	PinnedCondition = "Pinned"
+	// InputsChangedCondition: True when rendering the active commit today would take other inputs than it did then
+	// (a newer renderer, say); absent otherwise. It never starts a release.
+	InputsChangedCondition = "InputsChanged"
+)
+
+// Conditions of an ImmutableRelease.
+const (
+	// RenderedCondition: True when the commit's manifests were rendered and archived. False with the reason of the
+	// refusal; absent on a release that was passed over before it was rendered.
+	RenderedCondition = "Rendered"
+	// AcceptedCondition: True when commit and cluster permit the release. False: refused, see the reason.
+	AcceptedCondition = "Accepted"
+	// HealthyCondition: True when all workloads of the last run are healthy; absent before the first run.
+	HealthyCondition = "Healthy"
+	// ServingCondition: True when the Services' endpoints are pods of this release; absent before the first run.
+	ServingCondition = "Serving"
+	// ReplicasTerminatedCondition: True when a live list found none of its workloads and pods; absent before it ends.
+	ReplicasTerminatedCondition = "ReplicasTerminated"
+	// DeletableCondition: True when the release is in a final phase and nothing of it is left in the cluster.
+	DeletableCondition = "Deletable"
+)
+
+// Reasons of Ready, Reconciling and Stalled, on both kinds.
+const (
+	SucceededReason          = "Succeeded"
+	ProgressingReason        = "Progressing"
+	SuspendedReason          = "Suspended"
+	WaitingForGitReason      = "WaitingForGit"
+	NoReleaseReason          = "NoRelease"
+	ReleaseFailedReason      = "ReleaseFailed"
+	ReleaseRejectedReason    = "ReleaseRejected"
+	InvalidPinReason         = "InvalidPin"
+	PinnedReason             = "Pinned"
+	DeletingReason           = "Deleting"
+	PodsNotTerminatingReason = "PodsNotTerminating"
+	RestartFailedReason      = "RestartFailed"
+	InternalErrorReason      = "InternalError"
+)
+
+// Reasons of SourceFetched=False, all from Git; see docs/spec/releasetrack.md for what to do about each.
+const (
+	GitInvalidURLReason       = "InvalidURL"
+	GitUnreachableReason      = "Unreachable"
+	GitAuthenticationReason   = "AuthenticationFailed"
+	GitHostKeyReason          = "HostKeyRefused"
+	GitRepositoryReason       = "RepositoryNotFound"
+	GitRefReason              = "RefNotFound"
+	GitEmptyReason            = "EmptyRepository"
+	GitSecretReason           = "SecretInvalid"
+	GitLimitReason            = "LimitExceeded"
+	GitPathReason             = "PathNotFound"
+	GitHistoryRewrittenReason = "HistoryRewritten"
+	GitFailedReason           = "GitOperationFailed"
+)
+
+// Reasons of a release that waits or is refused by the cluster (Accepted=False, phase Pending): tried again.
+const (
+	AcceptedReason              = "Accepted"
+	NotAllowedReason            = "ServiceAccountNotAllowed"
+	ServiceAccountMissingReason = "ServiceAccountNotFound"
+	UnknownKindReason           = "UnknownKind"
+	ObjectOwnedReason           = "ObjectOwnedByOther"
+	QuotaExceededReason         = "QuotaExceeded"
+	RefusedByClusterReason      = "RefusedByCluster"
+	OperatorNotAllowedReason    = "OperatorNotAllowed"
+	ArchiveMissingReason        = "ArchiveMissing"
+	ArchiveChangedReason        = "ArchiveChanged"
+	WaitingReason               = "Waiting"
+	WorkloadsInUseReason        = "WorkloadsInUse"
+	CommitIDCollisionReason     = "CommitIDCollision"
+	ProgressDeadlineReason      = "ProgressDeadlineExceeded"
+	ReplicasRemainReason        = "ReplicasRemain"
+	ObjectsInUseReason          = "ObjectsInUse"
+	ReleaseInUseReason          = "ReleaseInUse"
+	ObservedGoneReason          = "ObservedGone"
+	EndpointsMovedReason        = "EndpointsMoved"
+	NotServingReason            = "NotServing"
+	SharesTrafficReason         = "SharesTraffic"
+	RecreateReason              = "Recreate"
+)

@@ -1,0 +1,388 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+const (
+	// ImmutableReleaseKind is the kind of ImmutableRelease.
+	ImmutableReleaseKind = "ImmutableRelease"
+	// ReleaseFinalizer holds a release that somebody deletes until it is in a final phase and nothing of it is left in
+	// the cluster: a release that runs cannot be lost.
+	ReleaseFinalizer = "finalizers.stele.dev/release"
+)
+
+// ImmutableReleaseSpec is one commit of one track: all that is needed to run it again. It never changes.
+type ImmutableReleaseSpec struct {
+	// track that made the release, in the same namespace.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +required
+	Track string `json:"track"`
+
+	// sequence orders the releases of a track; it starts at 1 and has no two alike.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Sequence int64 `json:"sequence"`
+
+	// source is the commit.
+	// +required
+	Source ReleaseSource `json:"source"`
+
+	// inputs are what shaped the release besides the commit, each with its digest. The same commit with other inputs
+	// is another release.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Inputs []ReleaseInput `json:"inputs,omitempty"`
+
+	// previous is the release of this track that came before: together they are a chain. Absent on the first.
+	// +optional
+	Previous *PreviousRelease `json:"previous,omitempty"`
+
+	// digest of the canonical rendered objects, before names and labels of a run are put in. Absent where nothing was
+	// rendered.
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// objects of the release, in the order in which they are created.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	// +optional
+	Objects []ReleaseObject `json:"objects,omitempty"`
+
+	// images of its pods, as the manifests name them.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	// +optional
+	Images []ReleaseImage `json:"images,omitempty"`
+
+	// workloadsFrom names the earlier release whose workloads this one uses, because only Stable objects differ from it
+	// (or nothing, then the release is Skipped). Run again later, the release makes workloads of its own.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	WorkloadsFrom string `json:"workloadsFrom,omitempty"`
+
+	// archive says where the rendered objects are kept. Absent where nothing was rendered.
+	// +optional
+	Archive *ReleaseArchive `json:"archive,omitempty"`
+
+	// refusal is why the commit was refused, when it was; the release is then Rejected and never ran.
+	// +optional
+	Refusal *ReleaseRefusal `json:"refusal,omitempty"`
+}
+
+// ReleaseSource pins a release to a commit. It holds no author, e-mail or message: those are personal data, and Git has them.
+type ReleaseSource struct {
+	// url of the repository, without credentials.
+	// +kubebuilder:validation:MaxLength=2048
+	// +required
+	URL string `json:"url"`
+	// revision as Flux writes it, e.g. main@sha1:<40 hex>.
+	// +kubebuilder:validation:MaxLength=512
+	// +required
+	Revision string `json:"revision"`
+	// commit is the full id.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{40}$`
+	// +required
+	Commit string `json:"commit"`
+	// tree is the id of the commit's root tree.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{40}$`
+	// +required
+	Tree string `json:"tree"`
+	// path in the repository.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Path string `json:"path,omitempty"`
+	// contentDigest is our own SHA-256 over the files that were read, because Git's SHA-1 is only collision-detected.
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +optional
+	ContentDigest string `json:"contentDigest,omitempty"`
+	// commitTime is the committer's time. It is what the commit says, not a proof.
+	// +optional
+	CommitTime metav1.Time `json:"commitTime,omitempty"`
+}
+
+// ReleaseInput is something that shaped a release besides the commit.
+type ReleaseInput struct {
+	// name of the input: "path" (spec.source.path), "renderer" (the version of the rendering).
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Name string `json:"name"`
+	// digest of the input.
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +required
+	Digest string `json:"digest"`
+}
+
+// PreviousRelease is a link of the chain.
+type PreviousRelease struct {
+	// name of the release before this one.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Name string `json:"name"`
+	// digest over the canonical spec of that release: who changes one breaks the chain.
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +required
+	Digest string `json:"digest"`
+}
+
+// ReleaseObject is one object of a release, by the name it has in Git.
+type ReleaseObject struct {
+	// group of its API; empty for the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Kind string `json:"kind"`
+	// namespace, always the track's.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Namespace string `json:"namespace"`
+	// name as in Git, before the suffix of a run.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// class: how it is replaced.
+	// +required
+	Class ObjectClass `json:"class"`
+	// digest of the canonical object, before stamping.
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +required
+	Digest string `json:"digest"`
+}
+
+// ReleaseImage is an image of a pod.
+type ReleaseImage struct {
+	// name of the image, without tag and digest.
+	// +kubebuilder:validation:MaxLength=512
+	// +required
+	Name string `json:"name"`
+	// tag, if the manifest gives one.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Tag string `json:"tag,omitempty"`
+	// digest, if the manifest gives one.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Digest string `json:"digest,omitempty"`
+}
+
+// ReleaseArchive says how the rendered objects are stored in the operator's namespace.
+type ReleaseArchive struct {
+	// chunks is the number of Secrets that hold the archive.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8
+	// +required
+	Chunks int32 `json:"chunks"`
+	// size of the compressed archive, in bytes.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1048576
+	// +required
+	Size int64 `json:"size"`
+}
+
+// ReleaseRefusal is why a commit was refused.
+type ReleaseRefusal struct {
+	// reason in CamelCase, equal to the reason of condition Accepted.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +required
+	Reason string `json:"reason"`
+	// message names every problem with file, line, object and field, and what to do.
+	// +kubebuilder:validation:MaxLength=8192
+	// +required
+	Message string `json:"message"`
+}
+
+// ReleasePhase sums a release up for people. It is derived from facts and conditions; nothing is steered by it.
+// +kubebuilder:validation:Enum=Pending;Staging;Active;Draining;Retired;Failed;Rejected;Skipped
+type ReleasePhase string
+
+const (
+	// PhasePending: made, nothing created yet; also while the cluster refuses it, which is tried again.
+	PhasePending ReleasePhase = "Pending"
+	// PhaseStaging: its objects are being created; waiting for health.
+	PhaseStaging ReleasePhase = "Staging"
+	// PhaseActive: takes the traffic.
+	PhaseActive ReleasePhase = "Active"
+	// PhaseDraining: superseded; its replicas are ending.
+	PhaseDraining ReleasePhase = "Draining"
+	// PhaseRetired: none of its pods is left, by a live list; can run again from its archive.
+	PhaseRetired ReleasePhase = "Retired"
+	// PhaseFailed: not healthy within the deadline; removed, the old one kept serving.
+	PhaseFailed ReleasePhase = "Failed"
+	// PhaseRejected: refused for what the commit is. Never ran.
+	PhaseRejected ReleasePhase = "Rejected"
+	// PhaseSkipped: never ran, because a newer commit came first or nothing differs.
+	PhaseSkipped ReleasePhase = "Skipped"
+)
+
+// ReleaseOutcome says why a release ended, where that is not plain from its phase.
+// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;CreateRefused;SupersededBeforeStart;NoChange
+type ReleaseOutcome string
+
+const (
+	// OutcomeSuperseded: a newer release took over.
+	OutcomeSuperseded ReleaseOutcome = "Superseded"
+	// OutcomeRolledBack: a person pinned another release while this one was active.
+	OutcomeRolledBack ReleaseOutcome = "RolledBack"
+	// OutcomePreempted: it was staging when another release was wanted; it never took traffic.
+	OutcomePreempted ReleaseOutcome = "Preempted"
+	// OutcomeProgressDeadlineExceeded: it did not become healthy in time.
+	OutcomeProgressDeadlineExceeded ReleaseOutcome = "ProgressDeadlineExceeded"
+	// OutcomeCreateRefused: the cluster refused one of its objects for good.
+	OutcomeCreateRefused ReleaseOutcome = "CreateRefused"
+	// OutcomeSupersededBeforeStart: a newer commit came before this one was started.
+	OutcomeSupersededBeforeStart ReleaseOutcome = "SupersededBeforeStart"
+	// OutcomeNoChange: nothing differs from the release named in workloadsFrom.
+	OutcomeNoChange ReleaseOutcome = "NoChange"
+)
+
+// ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
+type ImmutableReleaseStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase sums up; see the phases in docs/spec/immutablerelease.md.
+	// +optional
+	Phase ReleasePhase `json:"phase,omitempty"`
+
+	// run is the number of the last run that was begun; 0: none yet. It is written before the first object of the run
+	// is made and never goes down.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Run int32 `json:"run,omitempty"`
+
+	// activeRun is the run that takes the traffic; 0: none.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	ActiveRun int32 `json:"activeRun,omitempty"`
+
+	// workloads is the run of an earlier release whose workloads take this release's traffic, because nothing but
+	// Stable objects differs between the two. Absent when the release runs workloads of its own.
+	// +optional
+	Workloads *RunReference `json:"workloads,omitempty"`
+
+	// replicas counts pods of this release, over all its runs.
+	// +optional
+	Replicas ReleaseReplicas `json:"replicas,omitempty"`
+
+	// terminated counts the pods that were seen to end.
+	// +optional
+	Terminated ReleaseTerminated `json:"terminated,omitempty"`
+
+	// times of the last run.
+	// +optional
+	Times ReleaseTimes `json:"times,omitempty"`
+
+	// outcome is why it ended, where that is not plain.
+	// +optional
+	Outcome ReleaseOutcome `json:"outcome,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, Deletable.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RunReference names one run of a release.
+type RunReference struct {
+	// release by name.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// run of it.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Run int32 `json:"run"`
+}
+
+// ReleaseReplicas counts pods of a release.
+type ReleaseReplicas struct {
+	// desired by its workloads.
+	// +optional
+	Desired int32 `json:"desired"`
+	// ready of them.
+	// +optional
+	Ready int32 `json:"ready"`
+	// remaining pods that still exist, ready or not, terminating or not.
+	// +optional
+	Remaining int32 `json:"remaining"`
+}
+
+// ReleaseTerminated counts pods of a release that ended.
+type ReleaseTerminated struct {
+	// confirmed pods were last seen with all their containers ended.
+	// +optional
+	Confirmed int32 `json:"confirmed"`
+	// unconfirmed pods went away without having been seen so (a forced deletion, a lost node).
+	// +optional
+	Unconfirmed int32 `json:"unconfirmed"`
+}
+
+// ReleaseTimes are the times of a release's last run, with microseconds, because their order matters.
+type ReleaseTimes struct {
+	// created is when the release was made.
+	// +optional
+	Created *metav1.MicroTime `json:"created,omitempty"`
+	// staged is when the run was begun.
+	// +optional
+	Staged *metav1.MicroTime `json:"staged,omitempty"`
+	// activated is when all its traffic had moved to it.
+	// +optional
+	Activated *metav1.MicroTime `json:"activated,omitempty"`
+	// superseded is when it was decided to end: another took over, it failed, or it was preempted.
+	// +optional
+	Superseded *metav1.MicroTime `json:"superseded,omitempty"`
+	// retired is when a live list found none of its workloads and pods.
+	// +optional
+	Retired *metav1.MicroTime `json:"retired,omitempty"`
+}
+
+// ImmutableRelease is one commit of one track, write-once. Made by the operator, read by people.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=irel,categories=stele
+// +kubebuilder:printcolumn:name="Track",type=string,JSONPath=`.spec.track`
+// +kubebuilder:printcolumn:name="Commit",type=string,JSONPath=`.spec.source.commit`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.replicas.ready`
+// +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.replicas.remaining`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.spec.digest`
+type ImmutableRelease struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of an ImmutableRelease never changes; commit to Git to make another release"
+	// +required
+	Spec ImmutableReleaseSpec `json:"spec"`
+	// +optional
+	Status ImmutableReleaseStatus `json:"status,omitempty"`
+}
+
+// ImmutableReleaseList is a list of releases.
+// +kubebuilder:object:root=true
+type ImmutableReleaseList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ImmutableRelease `json:"items"`
+}
+
+// GetConditions returns the conditions; with SetConditions it lets fluxcd/pkg work on the type.
+func (r *ImmutableRelease) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// SetConditions replaces the conditions.
+func (r *ImmutableRelease) SetConditions(c []metav1.Condition) { r.Status.Conditions = c }

@@ -1,0 +1,49 @@
+package v1alpha1
+
+// Labels and annotations of the public contract. Keys under "stele.dev/" that are not listed here are refused in Git
+// (gate ForgedMetadata), so that a later version can give them a meaning.
+const (
+	// TrackLabel is on every object of a track; its value is the track's name. Written by the operator, read by its
+	// informers and by people (kubectl get all -l stele.dev/track=shop).
+	TrackLabel = "stele.dev/track"
+	// ReleaseLabel is on Versioned objects and their pods; its value is the ImmutableRelease's name.
+	ReleaseLabel = "stele.dev/release"
+	// RunLabel is on Versioned objects and their pods; its value is the number of the run, from 1.
+	RunLabel = "stele.dev/run"
+	// ContentLabel is on the pod template of InPlace objects: 10 hex of the digest of the rendered spec and of the
+	// ConfigMaps and Secrets it refers to. It is how a pod of a StatefulSet is tied to what a release contains.
+	ContentLabel = "stele.dev/content"
+
+	// ClassAnnotation on an object in Git overrides the class that its kind would get: Versioned, Recreate, InPlace
+	// or Stable.
+	ClassAnnotation = "stele.dev/class"
+	// StartAnnotation on a workload in Git: "AtSwitch" creates it when traffic moves and not before.
+	StartAnnotation = "stele.dev/start"
+	// PruneAnnotation on an object in Git: "disabled" keeps the object in the cluster when it leaves Git.
+	PruneAnnotation = "stele.dev/prune"
+	// AdoptAnnotation is put by a person on a live object and permits the named track to take it over.
+	AdoptAnnotation = "stele.dev/adopt"
+	// DigestAnnotation is on every object that the operator creates: the digest of the rendered object. It lets a
+	// repeated create tell "already made by me" from "made by somebody else".
+	DigestAnnotation = "stele.dev/digest"
+
+	// AtSwitch is the value of StartAnnotation.
+	AtSwitch = "AtSwitch"
+	// PruneDisabled is the value of PruneAnnotation.
+	PruneDisabled = "disabled"
+)
+
+// ObjectClass says how an object of a release is replaced by the next release.
+// +kubebuilder:validation:Enum=Versioned;Recreate;InPlace;Stable
+type ObjectClass string
+
+const (
+	// ClassVersioned objects get a new name for each run; they are created and deleted, never updated.
+	ClassVersioned ObjectClass = "Versioned"
+	// ClassRecreate workloads are versioned too, but the old one must be gone before the new one is created.
+	ClassRecreate ObjectClass = "Recreate"
+	// ClassInPlace workloads keep their name; their pods are replaced one by one, after the Versioned ones are healthy.
+	ClassInPlace ObjectClass = "InPlace"
+	// ClassStable objects keep their name; changes to existing ones are applied when traffic moves.
+	ClassStable ObjectClass = "Stable"
+)

@@ -1,0 +1,319 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// ReleaseTrackKind is the kind of ReleaseTrack.
+	ReleaseTrackKind = "ReleaseTrack"
+	// TrackFinalizer holds a track that is being deleted until its workloads are gone (or left, with deletionPolicy
+	// Orphan). It is the only finalizer that reaches outside the custom resource it is on.
+	TrackFinalizer = "finalizers.stele.dev/track"
+	// ReconcileRequestAnnotation asks for an immediate look at Git; any new value triggers it. Its value is echoed in
+	// status.lastHandledReconcileAt. It is Flux's annotation, so that existing tools and habits work.
+	ReconcileRequestAnnotation = "reconcile.fluxcd.io/requestedAt"
+)
+
+// ReleaseTrackSpec is what a team asks for: which path of which repository to follow, as whom, and how to replace.
+type ReleaseTrackSpec struct {
+	// interval is the time between two looks at the remote repository. A jitter of up to 10 % is taken off, so that
+	// tracks do not ask in step. At least 1s, at most 24h. Default: 1m.
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="interval must be between 1s and 24h"
+	// +optional
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// timeout bounds one Git operation (listing or fetch). At least 1s, at most 10m. Default: 60s.
+	// +kubebuilder:default="60s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('10m')",message="timeout must be between 1s and 10m"
+	// +optional
+	Timeout metav1.Duration `json:"timeout,omitempty"`
+
+	// suspend stops following Git: no new commit is looked for. A rollout under way finishes, and a pin still works.
+	// Default: false.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// source says where the manifests are.
+	// +required
+	Source TrackSource `json:"source"`
+
+	// serviceAccountName names the service account of this namespace that bounds the releases of this track: what it
+	// may not create, update and delete, a release may not contain. The operator asks (SubjectAccessReview) and then writes as
+	// itself, so that what it wrote can be told from what others wrote.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +required
+	ServiceAccountName string `json:"serviceAccountName"`
+
+	// rollout says how one release replaces another.
+	// +kubebuilder:default={}
+	// +optional
+	Rollout Rollout `json:"rollout,omitempty"`
+
+	// history says how many releases are kept once they have ended.
+	// +kubebuilder:default={}
+	// +optional
+	History History `json:"history,omitempty"`
+
+	// deletionPolicy says what happens to what runs when the track is deleted. Delete: workloads are terminated and
+	// seen to be gone, then releases and archives are deleted. Orphan: everything stays, releases and archives too; a track
+	// of the same name takes it up again. Default: Delete.
+	// +kubebuilder:default=Delete
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// pin names the ImmutableRelease of this track to run until the pin is removed: a rollback that no commit and no
+	// sync undoes. It is run from its archive; Git is not needed. New commits become releases and wait.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +optional
+	Pin string `json:"pin,omitempty"`
+}
+
+// TrackSource is a path of a Git repository. Field names, Secret keys and precedence are those of a Flux GitRepository.
+type TrackSource struct {
+	// url of the repository: http, https or ssh. Credentials belong into the Secret, not here.
+	// +kubebuilder:validation:MinLength=8
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^(http|https|ssh)://.*$`
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('ssh://') || !self.matches('^https?://[^/]*@')",message="url must not hold credentials; put username and password into the Secret named by secretRef"
+	// +required
+	URL string `json:"url"`
+
+	// ref to follow. Default: branch master, as in Flux.
+	// +kubebuilder:default={}
+	// +optional
+	Ref GitRef `json:"ref,omitempty"`
+
+	// path is the folder in the repository that holds the manifests, relative to its root. Default: the root.
+	// +kubebuilder:default="./"
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.split('/').exists(p, p == '..')",message="path is relative to the repository's root and must not leave it"
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// secretRef names a Secret in the track's namespace: username and password, or bearerToken (HTTPS); identity,
+	// known_hosts and optionally password, the key's passphrase (SSH); ca.crt (HTTPS with an own authority).
+	// +optional
+	SecretRef *LocalObjectReference `json:"secretRef,omitempty"`
+}
+
+// GitRef says which commits to follow. Precedence: commit, name, semver, tag, branch.
+type GitRef struct {
+	// branch to follow. Default: master, when nothing else is set.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Branch string `json:"branch,omitempty"`
+	// tag to follow.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Tag string `json:"tag,omitempty"`
+	// semver range, e.g. ">=1.2.0 <2": the highest tag in it is followed.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	SemVer string `json:"semver,omitempty"`
+	// name of any reference, e.g. refs/pull/420/head.
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^refs/.+$`
+	// +optional
+	Name string `json:"name,omitempty"`
+	// commit, the full id of 40 hex digits.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{40}$`
+	// +optional
+	Commit string `json:"commit,omitempty"`
+}
+
+// LocalObjectReference names an object of the same namespace.
+type LocalObjectReference struct {
+	// name of the object.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+}
+
+// Rollout says how one release replaces another. Deadlines fire late after a restart, never early.
+type Rollout struct {
+	// progressDeadline is the time that a release has to become healthy, from the moment its objects are created;
+	// after it, the release is Failed, its objects are removed, and the old one serves on. Default: 10m.
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="progressDeadline must be between 1s and 168h"
+	// +optional
+	ProgressDeadline metav1.Duration `json:"progressDeadline,omitempty"`
+
+	// drain is the time between the switch of traffic and the first termination of an old replica. Default: 30s.
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="drain must be at most 24h"
+	// +optional
+	Drain metav1.Duration `json:"drain,omitempty"`
+
+	// terminationDeadline is the time that old pods have to end, from their deletion; after it the old release is
+	// Stalled and names them. Nothing else waits for them. Default: 10m.
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="terminationDeadline must be between 1s and 168h"
+	// +optional
+	TerminationDeadline metav1.Duration `json:"terminationDeadline,omitempty"`
+}
+
+// History says how many ended releases, with their archives, are kept for rollback and for the auditor. The active, the
+// pinned and the last good release are always kept.
+type History struct {
+	// keep is the number of ended releases that are kept, however old. Default: 10.
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Keep *int32 `json:"keep,omitempty"`
+
+	// minAge keeps an ended release at least this long after it was made. Default: 720h (30 days).
+	// +kubebuilder:default="720h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="minAge must be at most 87600h"
+	// +optional
+	MinAge metav1.Duration `json:"minAge,omitempty"`
+
+	// max caps keep and minAge: no more ended releases than this are kept. Default: 100.
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=500
+	// +optional
+	Max *int32 `json:"max,omitempty"`
+}
+
+// DeletionPolicy says what happens to what runs when a track is deleted.
+// +kubebuilder:validation:Enum=Delete;Orphan
+type DeletionPolicy string
+
+const (
+	// DeletionDelete terminates the workloads and sees them gone.
+	DeletionDelete DeletionPolicy = "Delete"
+	// DeletionOrphan leaves everything as it is.
+	DeletionOrphan DeletionPolicy = "Orphan"
+)
+
+// ReleaseTrackStatus is what the operator has seen and done last.
+type ReleaseTrackStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// observedRevision is the tip that was last fetched and walked to, e.g. main@sha1:<40 hex>. Every commit up to it
+	// has its outcome.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	ObservedRevision string `json:"observedRevision,omitempty"`
+
+	// headRelease is the release of the newest commit that changes the path: what would run without pin and failures.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	HeadRelease string `json:"headRelease,omitempty"`
+
+	// targetRelease is the release that the track moves to, or has moved to.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	TargetRelease string `json:"targetRelease,omitempty"`
+
+	// activeRelease is the release that takes the traffic.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ActiveRelease string `json:"activeRelease,omitempty"`
+
+	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ReleaseTrack follows a path of a Git repository and keeps one release of it running.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=rtrack,categories=stele
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.activeRelease`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.status.targetRelease`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Revision",type=string,priority=1,JSONPath=`.status.observedRevision`
+// +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.spec.source.url`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40",message="a track's name has at most 40 characters, because releases and objects are named after it"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a track's name is a DNS label (no dots), because it is used as a label value and in names"
+type ReleaseTrack struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec ReleaseTrackSpec `json:"spec"`
+	// +optional
+	Status ReleaseTrackStatus `json:"status,omitempty"`
+}
+
+// ReleaseTrackList is a list of tracks.
+// +kubebuilder:object:root=true
+type ReleaseTrackList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ReleaseTrack `json:"items"`
+}
+
+// GetConditions returns the conditions; with SetConditions it lets fluxcd/pkg work on the type.
+func (t *ReleaseTrack) GetConditions() []metav1.Condition { return t.Status.Conditions }
+
+// SetConditions replaces the conditions.
+func (t *ReleaseTrack) SetConditions(c []metav1.Condition) { t.Status.Conditions = c }
+
+// IntervalOrDefault is the poll interval, 1m when unset (objects made before the default existed).
+func (t *ReleaseTrack) IntervalOrDefault() time.Duration {
+	return orDefault(t.Spec.Interval, time.Minute)
+}
+
+// TimeoutOrDefault bounds one Git operation; 60s when unset.
+func (t *ReleaseTrack) TimeoutOrDefault() time.Duration {
+	return orDefault(t.Spec.Timeout, time.Minute)
+}
+
+// ProgressDeadlineOrDefault is spec.rollout.progressDeadline; 10m when unset.
+func (t *ReleaseTrack) ProgressDeadlineOrDefault() time.Duration {
+	return orDefault(t.Spec.Rollout.ProgressDeadline, 10*time.Minute)
+}
+
+// TerminationDeadlineOrDefault is spec.rollout.terminationDeadline; 10m when unset.
+func (t *ReleaseTrack) TerminationDeadlineOrDefault() time.Duration {
+	return orDefault(t.Spec.Rollout.TerminationDeadline, 10*time.Minute)
+}
+
+func orDefault(d metav1.Duration, fallback time.Duration) time.Duration {
+	if d.Duration <= 0 {
+		return fallback
+	}
+	return d.Duration
+}

@@ -1,0 +1,212 @@
+package release
+
+import (
+	"fmt"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// messageLimit keeps conditions readable and status small.
+const messageLimit = 2048
+
+// SetCondition sets one condition with the object's generation, and cuts a message that is too long.
+func SetCondition(conditions *[]metav1.Condition, generation int64, kind string, status bool, reason, message string) {
+	value := metav1.ConditionFalse
+	if status {
+		value = metav1.ConditionTrue
+	}
+	if len(message) > messageLimit {
+		message = message[:messageLimit-3] + "..."
+	}
+	apimeta.SetStatusCondition(conditions, metav1.Condition{Type: kind, Status: value, Reason: reason, Message: message,
+		ObservedGeneration: generation})
+}
+
+// Describe computes phase, counts and conditions of one release from its facts, the plan and the world. It is the only
+// place that does. blocked is why the cluster refuses the release, if it does.
+func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
+	d := describer{r: r, view: v, plan: p, blocked: blocked}
+	r.Status.ObservedGeneration = r.Generation
+	r.Status.Phase = Phase(r)
+	d.counts()
+	d.verdict()
+	d.health()
+	d.ending()
+	d.summary()
+}
+
+type describer struct {
+	r       *v1alpha1.ImmutableRelease
+	view    View
+	plan    Plan
+	blocked *Problem
+}
+
+func (d *describer) set(kind string, status bool, reason, message string) {
+	SetCondition(&d.r.Status.Conditions, d.r.Generation, kind, status, reason, message)
+}
+
+func (d *describer) remove(kind string) { apimeta.RemoveStatusCondition(&d.r.Status.Conditions, kind) }
+
+// counts sums the pods of all runs of the release, wherever traffic goes.
+func (d *describer) counts() {
+	var c v1alpha1.ReleaseReplicas
+	for key, run := range d.view.Runs {
+		if key.Release != d.r.Name {
+			continue
+		}
+		c.Remaining += run.Pods
+		c.Ready += run.Ready
+		if key.Run == max(d.r.Status.ActiveRun, d.r.Status.Run) {
+			for _, w := range run.Workloads {
+				c.Desired += w.Desired
+			}
+		}
+	}
+	d.r.Status.Replicas = c
+}
+
+func (d *describer) verdict() {
+	spec := d.r.Spec
+	switch {
+	case spec.Refusal != nil:
+		d.set(v1alpha1.RenderedCondition, spec.Digest != "", spec.Refusal.Reason, spec.Refusal.Message)
+		d.set(v1alpha1.AcceptedCondition, false, spec.Refusal.Reason, spec.Refusal.Message)
+	case spec.Digest != "":
+		d.set(v1alpha1.RenderedCondition, true, v1alpha1.SucceededReason,
+			fmt.Sprintf("%d objects rendered and archived", len(spec.Objects)))
+	}
+	switch {
+	case d.blocked != nil:
+		d.set(v1alpha1.AcceptedCondition, false, d.blocked.Reason, d.blocked.Message)
+	case d.r.Status.Run > 0:
+		d.set(v1alpha1.AcceptedCondition, true, v1alpha1.AcceptedReason, "commit and cluster permit this release")
+	case spec.Refusal == nil:
+		d.remove(v1alpha1.AcceptedCondition)
+	}
+}
+
+// health leaves the message of a failed run as it was written when it failed: the pods that it speaks of are gone.
+func (d *describer) health() {
+	switch phase := d.r.Status.Phase; {
+	case phase == v1alpha1.PhaseStaging, phase == v1alpha1.PhaseActive:
+		if why := d.unhealthy(); why != "" {
+			d.set(v1alpha1.HealthyCondition, false, v1alpha1.ProgressingReason, why)
+		} else {
+			d.set(v1alpha1.HealthyCondition, true, v1alpha1.SucceededReason, "all workloads are healthy")
+		}
+		d.serving(phase == v1alpha1.PhaseActive)
+	case HasEnded(d.r):
+		if !IsFailed(d.r) {
+			d.remove(v1alpha1.HealthyCondition)
+		}
+		d.serving(false)
+	}
+}
+
+func (d *describer) serving(yes bool) {
+	if yes {
+		d.set(v1alpha1.ServingCondition, true, v1alpha1.EndpointsMovedReason, "traffic goes to this release")
+		return
+	}
+	d.set(v1alpha1.ServingCondition, false, v1alpha1.NotServingReason, "no traffic goes to this release")
+}
+
+func (d *describer) unhealthy() string {
+	if d.r.Status.Phase == v1alpha1.PhaseStaging {
+		return d.plan.Waiting[d.r.Name].Message
+	}
+	run := d.view.Runs[ActiveKey(d.r)]
+	keys := make([]ObjectKey, 0, len(run.Workloads))
+	for key := range run.Workloads {
+		keys = append(keys, key)
+	}
+	return describeUnhealthy(keys, run)
+}
+
+func (d *describer) ending() {
+	switch {
+	case HasEnded(d.r) && d.r.Status.Times.Retired != nil:
+		d.set(v1alpha1.ReplicasTerminatedCondition, true, v1alpha1.ObservedGoneReason, "a live list found no workload and no pod of this release")
+	case HasEnded(d.r):
+		reason, message := v1alpha1.ReplicasRemainReason, fmt.Sprintf("%d pods remain", d.r.Status.Replicas.Remaining)
+		if w, ok := d.plan.Waiting[d.r.Name]; ok {
+			reason, message = w.Reason, w.Message
+		}
+		d.set(v1alpha1.ReplicasTerminatedCondition, false, reason, message)
+	default:
+		d.remove(v1alpha1.ReplicasTerminatedCondition)
+	}
+	switch {
+	case IsRefused(d.r) || IsSkipped(d.r):
+		d.set(v1alpha1.DeletableCondition, true, string(d.r.Status.Phase), "it never ran")
+	case !IsFinal(d.r) && !d.r.DeletionTimestamp.IsZero():
+		d.set(v1alpha1.DeletableCondition, false, v1alpha1.ReleaseInUseReason,
+			fmt.Sprintf("the release is %s; it goes once it has ended", d.r.Status.Phase))
+	case !IsFinal(d.r):
+		d.remove(v1alpha1.DeletableCondition)
+	}
+}
+
+// summary sets Ready, Reconciling and Stalled as kstatus reads them: Ready=True means "as it should be", which for a
+// release that has ended is that nothing of it runs.
+func (d *describer) summary() {
+	d.remove(v1alpha1.ReconcilingCondition)
+	d.remove(v1alpha1.StalledCondition)
+	stalled, isStalled := d.plan.Stalled[d.r.Name]
+	phase := d.r.Status.Phase
+	switch {
+	case phase == v1alpha1.PhaseRejected:
+		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
+	case phase == v1alpha1.PhaseFailed:
+		reason, message := string(d.r.Status.Outcome), "the release did not become healthy and was removed"
+		if c := apimeta.FindStatusCondition(d.r.Status.Conditions, v1alpha1.HealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
+			reason, message = c.Reason, c.Message
+		}
+		d.stall(reason, message)
+	case isStalled && phase != v1alpha1.PhaseActive:
+		d.stall(stalled.Reason, stalled.Message)
+	case phase == v1alpha1.PhaseActive && isStalled:
+		d.set(v1alpha1.StalledCondition, true, stalled.Reason, stalled.Message)
+		d.set(v1alpha1.ReadyCondition, false, stalled.Reason, stalled.Message)
+	case phase == v1alpha1.PhaseActive:
+		d.activeReady()
+	case phase == v1alpha1.PhaseRetired, phase == v1alpha1.PhaseSkipped:
+		d.set(v1alpha1.ReadyCondition, true, string(phase), "nothing of this release runs, as it should be")
+	default:
+		d.progress()
+	}
+}
+
+func (d *describer) stall(reason, message string) {
+	d.set(v1alpha1.StalledCondition, true, reason, message)
+	d.set(v1alpha1.ReadyCondition, false, reason, message)
+}
+
+func (d *describer) activeReady() {
+	if why := d.unhealthy(); why != "" {
+		d.set(v1alpha1.ReconcilingCondition, true, v1alpha1.ProgressingReason, why)
+		d.set(v1alpha1.ReadyCondition, false, v1alpha1.ProgressingReason, why)
+		return
+	}
+	d.set(v1alpha1.ReadyCondition, true, v1alpha1.SucceededReason, "the release takes the traffic and is healthy")
+}
+
+func (d *describer) progress() {
+	reason, message := v1alpha1.ProgressingReason, "the release waits for its turn"
+	switch w, ok := d.plan.Waiting[d.r.Name]; {
+	case d.blocked != nil:
+		reason, message = d.blocked.Reason, d.blocked.Message
+	case ok && w.Reason != "":
+		reason, message = w.Reason, w.Message
+	case d.r.Status.Phase == v1alpha1.PhaseDraining:
+		message = fmt.Sprintf("superseded; %d pods remain", d.r.Status.Replicas.Remaining)
+	case d.r.Status.Phase == v1alpha1.PhaseStaging:
+		message = "traffic is about to move"
+	}
+	d.set(v1alpha1.ReconcilingCondition, true, reason, message)
+	d.set(v1alpha1.ReadyCondition, false, reason, message)
+}

@@ -1,0 +1,180 @@
+package release
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// keeps reports whether a run must stay: it takes the traffic, or is on its way to.
+func (p *planner) keeps(key RunKey) bool {
+	return (p.active != nil && key == ActiveKey(p.active)) || (p.staging != nil && key == Key(p.staging))
+}
+
+// endOldRuns terminates every run that is neither active nor staging, once it has drained, and says so when its pods do
+// not go. Nothing waits for it.
+func (p *planner) endOldRuns() {
+	for _, key := range sortedKeys(p.view.Runs) {
+		if p.keeps(key) {
+			continue
+		}
+		run := p.view.Runs[key]
+		from, ok := p.drainedAt(key)
+		if !ok {
+			continue
+		}
+		if p.view.Now.Before(from) {
+			p.wakeAt(from)
+			continue
+		}
+		if needsTermination(run) {
+			p.add(Step{Kind: Terminate, Release: key.Release, Run: key.Run})
+		}
+		p.watchTermination(key, run)
+	}
+}
+
+// drainedAt is when a run may be terminated. A run that never took traffic has nothing to drain. A run whose release is
+// unknown (its object was lost) is left alone until something active has replaced it.
+func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
+	r := p.byName[key.Release]
+	if r != nil && key.Run == r.Status.Run {
+		switch {
+		case r.Status.Times.Superseded == nil:
+			return time.Time{}, false
+		case r.Status.ActiveRun > 0, !served(r):
+			return time.Time{}, true
+		}
+		return p.counted(p.lastServed(r)).Add(p.view.Track.Drain), true
+	}
+	if p.active == nil {
+		return time.Time{}, false
+	}
+	return p.counted(timeOf(p.active.Status.Times.Activated)).Add(p.view.Track.Drain), true
+}
+
+// lastServed is when the last run of an ended release took traffic for the last time, its own or that of a release that
+// used its workloads.
+func (p *planner) lastServed(r *v1alpha1.ImmutableRelease) time.Time {
+	last := timeOf(r.Status.Times.Superseded)
+	for _, guest := range p.view.Releases {
+		if w := guest.Status.Workloads; w != nil && w.Release == r.Name && w.Run == r.Status.Run {
+			if t := timeOf(guest.Status.Times.Superseded); t.After(last) {
+				last = t
+			}
+		}
+	}
+	return last
+}
+
+// served reports whether the last run of a release took traffic.
+func served(r *v1alpha1.ImmutableRelease) bool {
+	return r.Status.Times.Activated != nil && !timeOf(r.Status.Times.Activated).Before(timeOf(r.Status.Times.Staged))
+}
+
+func needsTermination(run Run) bool {
+	if run.Live > 0 && allDeleting(run) {
+		// Pods outlive their workload only when somebody orphaned them; they are deleted by themselves then.
+		return len(run.Workloads) == 0
+	}
+	return !allDeleting(run)
+}
+
+func allDeleting(run Run) bool {
+	for _, w := range run.Workloads {
+		if !w.Deleting {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *planner) watchTermination(key RunKey, run Run) {
+	if run.DeletedSince.IsZero() || run.Pods == 0 {
+		return
+	}
+	deadline := p.counted(run.DeletedSince).Add(p.view.Track.TerminationDeadline)
+	if p.view.Now.Before(deadline) {
+		p.wakeAt(deadline)
+		return
+	}
+	p.plan.Stalled[key.Release] = Problem{v1alpha1.PodsNotTerminatingReason, fmt.Sprintf(
+		"%d pods have not ended within %s: %s. Look at their finalizers and their node; nothing else waits for them",
+		run.Pods, shortDuration(p.view.Track.TerminationDeadline), strings.Join(run.PodNames, ", "))}
+}
+
+// retire confirms that ended releases are gone, and sweeps what they have left.
+func (p *planner) retire() {
+	left := map[string]bool{}
+	for key := range p.view.Runs {
+		left[key.Release] = left[key.Release] || !p.keeps(key)
+	}
+	for _, r := range sorted(p.view.Releases) {
+		switch {
+		case left[r.Name]:
+		case HasEnded(r) && r.Status.Times.Retired == nil && p.hosts(r):
+			p.plan.Waiting[r.Name] = Problem{v1alpha1.WorkloadsInUseReason, fmt.Sprintf(
+				"its workloads run on under release %s, which differs in Stable objects only", p.hostedBy(r))}
+		case HasEnded(r) && r.Status.Times.Retired == nil:
+			p.add(Step{Kind: Confirm, Release: r.Name, Run: r.Status.Run})
+		case p.needsSweep(r):
+			p.add(Step{Kind: Sweep, Release: r.Name, Run: r.Status.Run})
+		}
+	}
+}
+
+// hosts: the workloads of this ended release take the traffic of another one.
+func (p *planner) hosts(r *v1alpha1.ImmutableRelease) bool {
+	return p.hostedBy(r) != ""
+}
+
+func (p *planner) hostedBy(r *v1alpha1.ImmutableRelease) string {
+	for _, other := range []*v1alpha1.ImmutableRelease{p.active, p.staging} {
+		if other != nil && other != r && other.Status.Workloads != nil && other.Status.Workloads.Release == r.Name {
+			return other.Name
+		}
+	}
+	return ""
+}
+
+// needsSweep: something may be left of the release besides workloads. The sweep is repeated when what is in use changes,
+// and once in every process for an active release that has had earlier runs.
+func (p *planner) needsSweep(r *v1alpha1.ImmutableRelease) bool {
+	swept, done := p.view.Swept[r.Name]
+	again := !done || swept != SweepMark(r, p.view.InUse[r.Name])
+	switch {
+	case HasEnded(r):
+		return r.Status.Times.Retired != nil && !IsDeletable(r) && again
+	case r == p.active && r != p.staging:
+		return r.Status.Run > 1 && again
+	}
+	return false
+}
+
+// SweepMark identifies one sweep of a release: the run that it spares and the objects in use.
+func SweepMark(r *v1alpha1.ImmutableRelease, inUse []string) string {
+	names := slices.Sorted(slices.Values(inUse))
+	return fmt.Sprintf("%d/%d/%s", r.Status.Run, r.Status.ActiveRun, strings.Join(names, ","))
+}
+
+// IsDeletable reads back the one condition that is a fact: it is set only after a sweep has found nothing left.
+func IsDeletable(r *v1alpha1.ImmutableRelease) bool {
+	for _, c := range r.Status.Conditions {
+		if c.Type == v1alpha1.DeletableCondition {
+			return c.Status == "True"
+		}
+	}
+	return false
+}
+
+func sortedKeys(runs map[RunKey]Run) []RunKey {
+	keys := make([]RunKey, 0, len(runs))
+	for key := range runs {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, compareKeys)
+	return keys
+}

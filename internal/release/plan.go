@@ -1,0 +1,160 @@
+package release
+
+import (
+	"time"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// StepKind is what a step does.
+type StepKind string
+
+const (
+	// Skip records that a release never runs (Outcome says why).
+	Skip StepKind = "Skip"
+	// Begin raises the run of a release, after asking the cluster whether it may run; nothing is created before that.
+	// With Shared set, the run uses the workloads of that run and makes none.
+	Begin StepKind = "Begin"
+	// Make creates the objects of the run that are created when staged.
+	Make StepKind = "Make"
+	// StopRecreate deletes the Recreate workloads of the runs in Keys.
+	StopRecreate StepKind = "StopRecreate"
+	// MakeRecreate creates the Recreate workloads of the run.
+	MakeRecreate StepKind = "MakeRecreate"
+	// ApplyInPlace gives InPlace workloads the run's content.
+	ApplyInPlace StepKind = "ApplyInPlace"
+	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
+	Switch StepKind = "Switch"
+	// Activate records that the run takes the traffic.
+	Activate StepKind = "Activate"
+	// Supersede records that a release has ended (Outcome says why).
+	Supersede StepKind = "Supersede"
+	// Fail records that a staged run has ended without traffic (Outcome and Message say why); InPlace workloads that
+	// it had changed get the active content back.
+	Fail StepKind = "Fail"
+	// Terminate deletes workloads and pods of a run.
+	Terminate StepKind = "Terminate"
+	// Confirm lists workloads and pods of a release live and records that it is retired when there are none.
+	Confirm StepKind = "Confirm"
+	// Sweep deletes what a release has left besides workloads: its Versioned objects, and Stable objects that no
+	// running release has.
+	Sweep StepKind = "Sweep"
+	// Forget deletes the archive and the object of a release.
+	Forget StepKind = "Forget"
+)
+
+// Step is one thing to do. Steps are done in order; each can be done again without harm.
+type Step struct {
+	Kind    StepKind
+	Release string
+	Run     int32
+	// Shared run whose workloads are used (Begin).
+	Shared *RunKey
+	// Keys of other runs that the step is about (StopRecreate).
+	Keys    []RunKey
+	Outcome v1alpha1.ReleaseOutcome
+	Message string
+}
+
+// Plan is what to do now, and what to tell people.
+type Plan struct {
+	Steps []Step
+	// Active, Staging and Target are release names, or empty. Target is what the track moves to, or has moved to.
+	Active, Staging, Target string
+	// ActiveRun is the run whose workloads take the traffic.
+	ActiveRun RunKey
+	// PinProblem says why the pin is not obeyed.
+	PinProblem *Problem
+	// Waiting says, by release name, what a release waits for.
+	Waiting map[string]Problem
+	// Stalled says, by release name, what will not go on by itself.
+	Stalled map[string]Problem
+	// Wake is the next moment at which time alone changes the plan; zero: none.
+	Wake time.Time
+}
+
+// Decide is the planner: one pure function from the world to the next steps.
+func Decide(v View) Plan {
+	p := &planner{view: v, byName: map[string]*v1alpha1.ImmutableRelease{}}
+	p.plan.Waiting = map[string]Problem{}
+	p.plan.Stalled = map[string]Problem{}
+	for _, r := range v.Releases {
+		p.byName[r.Name] = r
+	}
+	p.findActive()
+	p.findStaging()
+	p.choose()
+	p.skipPassedOver()
+	p.advance()
+	p.endOldRuns()
+	p.retire()
+	p.forget()
+	return p.plan
+}
+
+type planner struct {
+	view   View
+	byName map[string]*v1alpha1.ImmutableRelease
+	// active takes the traffic; nil: nothing does. staging is on its way; nil: nothing is.
+	active, staging *v1alpha1.ImmutableRelease
+	// wish is what should run; nil: nothing can. byPin: a person said so, and bound does not apply.
+	wish  *v1alpha1.ImmutableRelease
+	byPin bool
+	// bound is the sequence up to which Pending releases were passed over; 0: none.
+	bound int64
+	plan  Plan
+}
+
+func (p *planner) add(s Step) { p.plan.Steps = append(p.plan.Steps, s) }
+
+// wakeAt notes a moment at which the plan must be made again.
+func (p *planner) wakeAt(t time.Time) {
+	if t.After(p.view.Now) && (p.plan.Wake.IsZero() || t.Before(p.plan.Wake)) {
+		p.plan.Wake = t
+	}
+}
+
+// counted is the moment from which a deadline that began at t is counted.
+func (p *planner) counted(t time.Time) time.Time {
+	if t.Before(p.view.Since) {
+		return p.view.Since
+	}
+	return t
+}
+
+// findActive finds the release that takes the traffic. Two can claim it after a crash between two writes of a switch:
+// the later one is right, the other is superseded now.
+func (p *planner) findActive() {
+	for _, r := range p.view.Releases {
+		if r.Status.ActiveRun > 0 && (p.active == nil || laterActivated(r, p.active)) {
+			p.active = r
+		}
+	}
+	for _, r := range sorted(p.view.Releases) {
+		if r.Status.ActiveRun > 0 && r != p.active {
+			p.add(Step{Kind: Supersede, Release: r.Name, Run: r.Status.ActiveRun, Outcome: endOutcome(r, p.active)})
+		}
+	}
+	if p.active != nil {
+		p.plan.Active = p.active.Name
+		p.plan.ActiveRun = ActiveKey(p.active)
+	}
+}
+
+// findStaging finds the release whose run is under way. A second one is ended: one at a time.
+func (p *planner) findStaging() {
+	for _, r := range p.view.Releases {
+		if IsStaging(r) && (p.staging == nil || laterStaged(r, p.staging)) {
+			p.staging = r
+		}
+	}
+	for _, r := range sorted(p.view.Releases) {
+		if IsStaging(r) && r != p.staging {
+			p.add(Step{Kind: Fail, Release: r.Name, Run: r.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+				Message: "another release is being staged"})
+		}
+	}
+	if p.staging != nil {
+		p.plan.Staging = p.staging.Name
+	}
+}

@@ -1,0 +1,67 @@
+package release
+
+import (
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// forget removes releases that nobody needs any more: those that a person has deleted, and those beyond the history.
+//
+// Kept whatever the history says: the active, the staging, the wanted and the pinned release, the last good one (what a
+// rollback goes back to), the head, and every release that is not in a final phase or has something left.
+func (p *planner) forget() {
+	ended := 0
+	list := sorted(p.view.Releases)
+	lastGood := p.lastGood(list)
+	for i := len(list) - 1; i >= 0; i-- {
+		r := list[i]
+		if p.needed(r) || !mayGo(r) {
+			continue
+		}
+		if !r.DeletionTimestamp.IsZero() {
+			p.add(Step{Kind: Forget, Release: r.Name})
+			continue
+		}
+		if r == lastGood {
+			continue
+		}
+		ended++
+		kept := ended <= p.view.Track.Keep
+		made := r.CreationTimestamp.Time
+		if t := timeOf(r.Status.Times.Created); !t.IsZero() {
+			made = t
+		}
+		expires := made.Add(p.view.Track.MinAge)
+		if ended <= p.view.Track.Max && (kept || p.view.Now.Before(expires)) {
+			if !kept {
+				p.wakeAt(expires)
+			}
+			continue
+		}
+		p.add(Step{Kind: Forget, Release: r.Name})
+	}
+}
+
+func (p *planner) needed(r *v1alpha1.ImmutableRelease) bool {
+	return r == p.active || r == p.staging || r == p.wish || r.Name == p.view.Track.Pin || p.hosts(r) ||
+		(r.Name == p.view.Track.Head && r.DeletionTimestamp.IsZero())
+}
+
+// mayGo: in a final phase, and nothing of it is left in the cluster.
+func mayGo(r *v1alpha1.ImmutableRelease) bool {
+	if !IsFinal(r) {
+		return false
+	}
+	return r.Status.Run == 0 || IsDeletable(r)
+}
+
+// lastGood is the newest release that took traffic before the active one did.
+func (p *planner) lastGood(list []*v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
+	var found *v1alpha1.ImmutableRelease
+	for _, r := range list {
+		if r != p.active && r.Status.Times.Activated != nil && HasEnded(r) && !IsFailed(r) &&
+			(found == nil || laterActivated(r, found)) {
+			found = r
+		}
+	}
+	return found
+}

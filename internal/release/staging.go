@@ -1,0 +1,325 @@
+package release
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// advance moves the track towards its wish: start a run, drive the one under way, or end it for another.
+func (p *planner) advance() {
+	switch {
+	case p.staging == nil && p.wish == nil:
+	case p.staging == nil && p.wish == p.active:
+		p.keepActive()
+	case p.staging == nil:
+		p.start(p.wish)
+	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging), p.halfSwitched():
+		p.waitBehindStaging()
+		p.drive()
+	default:
+		p.preempt()
+	}
+}
+
+func sameDigest(a, b *v1alpha1.ImmutableRelease) bool {
+	return a != nil && b != nil && a.Spec.Digest != "" && a.Spec.Digest == b.Spec.Digest
+}
+
+func (p *planner) waitBehindStaging() {
+	if p.wish != nil && p.wish != p.staging && p.wish != p.active {
+		p.plan.Waiting[p.wish.Name] = Problem{v1alpha1.WaitingReason,
+			fmt.Sprintf("release %s is being staged and is not failing", p.staging.Name)}
+	}
+}
+
+// keepActive looks whether the active run still has all its workloads; one that lost any is run again beside what is
+// left (a Recreate workload stopped for a successor that failed, or a workload that somebody deleted). One attempt: a run
+// that failed is not repeated until something changes.
+func (p *planner) keepActive() {
+	r := p.active
+	if r == nil || r.Status.Run > r.Status.ActiveRun {
+		if r != nil {
+			p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
+				fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
+		}
+		return
+	}
+	content := p.view.Contents[r.Name]
+	if content == nil || r.Status.Workloads != nil {
+		return
+	}
+	run := p.view.Runs[ActiveKey(r)]
+	for _, key := range slices.Concat(content.Workloads, content.Recreate, content.AtSwitch) {
+		if _, ok := run.Workloads[key]; !ok {
+			p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+			return
+		}
+	}
+}
+
+// start begins the first or another run of a release that is not under way.
+func (p *planner) start(r *v1alpha1.ImmutableRelease) {
+	if p.byPin && IsFailed(r) && !timeOf(r.Status.Times.Superseded).Before(p.view.Track.PinSince) {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.ReleaseFailedReason, "the pinned release did not become healthy; pin another, or remove the pin"}
+		return
+	}
+	if p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin {
+		p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeNoChange,
+			Message: fmt.Sprintf("nothing differs from release %s", p.active.Name)})
+		return
+	}
+	if b, ok := p.view.Broken[r.Name]; ok {
+		p.plan.Waiting[r.Name] = b
+		return
+	}
+	if p.active != nil && r.Status.Run == 0 && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
+		key := ActiveKey(p.active)
+		p.add(Step{Kind: Begin, Release: r.Name, Run: 1, Shared: &key})
+		return
+	}
+	p.begin(r, "")
+}
+
+// workloadsLive: the active run is whole, so that a release that differs in Stable objects only can use it.
+func (p *planner) workloadsLive() bool {
+	return p.active.Status.Run == p.active.Status.ActiveRun
+}
+
+// begin raises the run above every run that was ever seen, in status or on a label.
+func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
+	run := r.Status.Run
+	for key := range p.view.Runs {
+		if key.Release == r.Name {
+			run = max(run, key.Run)
+		}
+	}
+	p.add(Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why})
+}
+
+// preempt ends a staging run that is not wanted any more. A person's pin does so at once; a newer commit only when the
+// run is failing or half of its deadline has passed: a commit that is nearly there is not starved by a busy repository.
+func (p *planner) preempt() {
+	half := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline / 2)
+	if !p.byPin && !p.stagingFailing() && p.view.Now.Before(half) {
+		p.wakeAt(half)
+		p.waitBehindStaging()
+		p.drive()
+		return
+	}
+	p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+		Message: fmt.Sprintf("release %s is wanted instead", p.wish.Name)})
+}
+
+func (p *planner) stagingFailing() bool {
+	for _, w := range p.view.Runs[Key(p.staging)].Workloads {
+		if w.Health == Failing {
+			return true
+		}
+	}
+	return false
+}
+
+// halfSwitched: traffic that the active run served already goes to the staging run. The only way is forward: what was
+// moved has been healthy a moment ago, and going back would move it twice.
+func (p *planner) halfSwitched() bool {
+	if p.active == nil || Key(p.staging) == ActiveKey(p.active) {
+		return false
+	}
+	old, next := p.view.Contents[p.active.Name], p.view.Contents[p.staging.Name]
+	if old == nil || next == nil {
+		return false
+	}
+	for _, s := range next.Services {
+		if slices.Contains(old.Services, s) && p.view.Traffic[s].Selects == Key(p.staging) {
+			return true
+		}
+	}
+	return false
+}
+
+// drive takes the staging run one step further. Each condition is checked against the world, in this order; the first
+// that does not hold is what the run waits for.
+func (p *planner) drive() {
+	r, key := p.staging, Key(p.staging)
+	content := p.view.Contents[r.Name]
+	if content == nil {
+		p.expire(p.view.Broken[r.Name].Message)
+		if broken, ok := p.view.Broken[r.Name]; ok {
+			p.waitFor(broken)
+		}
+		return
+	}
+	run := p.view.Runs[key]
+	shared := r.Status.Workloads != nil
+	if !p.halfSwitched() {
+		if !shared && !run.Made {
+			p.add(Step{Kind: Make, Release: r.Name, Run: key.Run})
+		}
+		if p.waitForHealth(run, content.Workloads) || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
+			return
+		}
+	}
+	if p.view.Switched != (RunKey{r.Name, r.Status.Run}) {
+		p.add(Step{Kind: Switch, Release: r.Name, Run: r.Status.Run})
+		p.expire("the switch was not completed")
+		return
+	}
+	if p.waitForTraffic(content, key) {
+		return
+	}
+	p.add(Step{Kind: Activate, Release: r.Name, Run: r.Status.Run})
+	if p.active != nil && p.active != r {
+		p.add(Step{Kind: Supersede, Release: p.active.Name, Run: p.active.Status.ActiveRun, Outcome: endOutcome(p.active, r)})
+	}
+}
+
+// waitForHealth waits until every one of the workloads is healthy, and says which is not.
+func (p *planner) waitForHealth(run Run, keys []ObjectKey) bool {
+	return p.waitWhile(describeUnhealthy(keys, run))
+}
+
+// describeUnhealthy names every workload that is not healthy, with its message; "" when all are.
+func describeUnhealthy(keys []ObjectKey, run Run) string {
+	var out []string
+	for _, key := range keys {
+		w, ok := run.Workloads[key]
+		switch {
+		case !ok:
+			out = append(out, fmt.Sprintf("%s %s: not there yet", key.Kind, key.Name))
+		case w.Health != Current:
+			out = append(out, fmt.Sprintf("%s %s: %s", key.Kind, key.Name, w.Message))
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
+func (p *planner) waitWhile(unhealthy string) bool {
+	if unhealthy == "" {
+		return false
+	}
+	p.expire(unhealthy)
+	return true
+}
+
+// waitForRecreate creates the Recreate workloads once those of all other runs are gone.
+func (p *planner) waitForRecreate(run Run, content *Content) bool {
+	if len(content.Recreate) == 0 {
+		return false
+	}
+	var missing bool
+	for _, key := range content.Recreate {
+		if _, ok := run.Workloads[key]; !ok {
+			missing = true
+		}
+	}
+	if !missing {
+		return p.waitForHealth(run, content.Recreate)
+	}
+	var old []RunKey
+	for key, other := range p.view.Runs {
+		if key == Key(p.staging) {
+			continue
+		}
+		for _, object := range content.Recreate {
+			if _, ok := other.Workloads[object]; ok {
+				old = append(old, key)
+				break
+			}
+		}
+	}
+	if len(old) > 0 {
+		slices.SortFunc(old, compareKeys)
+		p.add(Step{Kind: StopRecreate, Release: p.staging.Name, Run: p.staging.Status.Run, Keys: old})
+		p.expire("the old Recreate workloads have not ended yet")
+		return true
+	}
+	p.add(Step{Kind: MakeRecreate, Release: p.staging.Name, Run: p.staging.Status.Run})
+	p.expire("Recreate workloads are being created")
+	return true
+}
+
+// waitForInPlace gives InPlace workloads their new content, last of all, and waits for their health.
+func (p *planner) waitForInPlace(content *Content) bool {
+	var unhealthy []string
+	apply := false
+	for key, want := range content.InPlace {
+		w, ok := p.view.InPlace[key]
+		switch {
+		case !ok || w.Content != want:
+			apply = true
+			unhealthy = append(unhealthy, fmt.Sprintf("%s %s: new content is being applied", key.Kind, key.Name))
+		case w.Health != Current:
+			unhealthy = append(unhealthy, fmt.Sprintf("%s %s: %s", key.Kind, key.Name, w.Message))
+		}
+	}
+	if apply {
+		p.add(Step{Kind: ApplyInPlace, Release: p.staging.Name, Run: p.staging.Status.Run})
+	}
+	slices.Sort(unhealthy)
+	return p.waitWhile(strings.Join(unhealthy, "; "))
+}
+
+// waitForTraffic waits until no endpoint of another run is left and as many are ready as pods are.
+func (p *planner) waitForTraffic(content *Content, key RunKey) bool {
+	for _, name := range content.Services {
+		t := p.view.Traffic[name]
+		var others int32
+		for k, n := range t.Endpoints {
+			if k != key {
+				others += n
+			}
+		}
+		if t.Selects != key || others > 0 || t.Endpoints[key] < t.ReadyPods {
+			p.waitFor(Problem{v1alpha1.ProgressingReason, fmt.Sprintf(
+				"Service %s: %d endpoints of other runs, %d of %d ready pods of this run", name, others, t.Endpoints[key], t.ReadyPods)})
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) waitFor(problem Problem) {
+	p.plan.Waiting[p.staging.Name] = problem
+}
+
+// expire notes what the staging run waits for, and ends it when its time is over. Never after traffic began to move.
+func (p *planner) expire(waitingFor string) {
+	p.waitFor(Problem{v1alpha1.ProgressingReason, waitingFor})
+	deadline := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline)
+	if p.view.Now.Before(deadline) {
+		p.wakeAt(deadline)
+		return
+	}
+	if p.halfSwitched() {
+		return
+	}
+	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s Step) bool {
+		return s.Release == p.staging.Name && s.Kind != Fail
+	})
+	p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomeProgressDeadlineExceeded,
+		Message: fmt.Sprintf("not healthy within %s: %s", shortDuration(p.view.Track.ProgressDeadline), waitingFor)})
+}
+
+func compareKeys(a, b RunKey) int {
+	if c := strings.Compare(a.Release, b.Release); c != 0 {
+		return c
+	}
+	return int(a.Run - b.Run)
+}
+
+// shortDuration prints 10m instead of 10m0s.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}

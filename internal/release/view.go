@@ -1,0 +1,133 @@
+package release
+
+import (
+	"time"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// RunKey names one run of a release: the two labels that its objects and pods carry.
+type RunKey struct {
+	Release string
+	Run     int32
+}
+
+// ObjectKey names an object of a track as it is in Git.
+type ObjectKey struct {
+	Group, Kind, Name string
+}
+
+// View is everything that a plan is made from.
+type View struct {
+	// Now is the time of the decision, from a clock that does not jump while the process lives.
+	Now time.Time
+	// Since is when this process took over. Every deadline is counted from then at the earliest, so that a clock that
+	// was stepped while nobody looked makes deadlines late and never early.
+	Since time.Time
+	Track Track
+	// Releases of the track, in any order.
+	Releases []*v1alpha1.ImmutableRelease
+	// Contents of the releases that matter now (wanted, staging, active), by release name; nil entry: not loaded.
+	Contents map[string]*Content
+	// Broken says why a release cannot be run (its archive is missing or was changed), by release name.
+	Broken map[string]Problem
+	// Runs that have anything left in the cluster, by their labels, whether the release is known or not.
+	Runs map[RunKey]Run
+	// InPlace workloads of the track that exist, by name in Git.
+	InPlace map[ObjectKey]InPlace
+	// Traffic of the Services of the track that exist, by name.
+	Traffic map[string]Traffic
+	// Switched is the run for which every step of the switch was done by this process; it is done again after a restart.
+	Switched RunKey
+	// InUse are Versioned objects of ended releases that a live InPlace workload still names, by release name.
+	InUse map[string][]string
+	// Swept are releases whose leftovers this process has already deleted, with the objects in use at that time.
+	Swept map[string]string
+}
+
+// Track is the part of a ReleaseTrack that the plan obeys.
+type Track struct {
+	Name string
+	// Pin is spec.pin; PinSince is when it was first seen.
+	Pin      string
+	PinSince time.Time
+	// Head is the release of the newest commit that changes the path.
+	Head                string
+	ProgressDeadline    time.Duration
+	Drain               time.Duration
+	TerminationDeadline time.Duration
+	Keep                int
+	MinAge              time.Duration
+	Max                 int
+}
+
+// Problem is why something cannot be done, in the words of a condition.
+type Problem struct {
+	Reason, Message string
+}
+
+// Content is what a release holds, read from its archive.
+type Content struct {
+	// Workloads (Versioned) that must be healthy before the switch.
+	Workloads []ObjectKey
+	// Recreate workloads, created when the old ones are gone.
+	Recreate []ObjectKey
+	// AtSwitch workloads, created when traffic moves.
+	AtSwitch []ObjectKey
+	// InPlace workloads with the digest of their content.
+	InPlace map[ObjectKey]string
+	// Services whose selector is narrowed to the run.
+	Services []string
+}
+
+// Run is what the cluster holds of one run.
+type Run struct {
+	// Made: every object that is created when staged is known to be there.
+	Made bool
+	// Workloads of the run that exist, by their name in Git.
+	Workloads map[ObjectKey]Workload
+	// Pods that exist, Ready of them, and Live: those not being deleted.
+	Pods, Ready, Live int32
+	// PodNames is a sample for messages.
+	PodNames []string
+	// DeletedSince is the earliest deletion timestamp among workloads and pods; zero: nothing is being deleted.
+	DeletedSince time.Time
+}
+
+// Health of a workload.
+type Health string
+
+const (
+	// Current: all replicas are up to date and ready.
+	Current Health = "Current"
+	// InProgress: on its way, or not.
+	InProgress Health = "InProgress"
+	// Failing: something is wrong that time alone rarely mends (a crash loop, an image that cannot be pulled, a quota).
+	Failing Health = "Failing"
+)
+
+// Workload is the state of one workload.
+type Workload struct {
+	Health         Health
+	Message        string
+	Desired, Ready int32
+	// Deleting: it has a deletion timestamp.
+	Deleting bool
+}
+
+// InPlace is the state of one InPlace workload.
+type InPlace struct {
+	Workload
+	// Content is the digest of what it was last given.
+	Content string
+}
+
+// Traffic is where a Service sends its traffic.
+type Traffic struct {
+	// Selects is the run in its selector; zero when it selects without run.
+	Selects RunKey
+	// Endpoints by the run of their pod. Pods without run labels count under the zero key.
+	Endpoints map[RunKey]int32
+	// ReadyPods is the number of ready pods that its selector picks.
+	ReadyPods int32
+}

@@ -1,0 +1,142 @@
+package release
+
+import (
+	"fmt"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// choose finds the release that should run. Precedence of wishes: pin, then the newest accepted commit.
+func (p *planner) choose() {
+	if p.view.Track.Pin != "" {
+		p.choosePinned()
+	} else {
+		p.chooseNewest()
+	}
+	if p.wish != nil {
+		p.plan.Target = p.wish.Name
+	}
+}
+
+// choosePinned obeys the pin, or, where it cannot be obeyed, says why and changes nothing.
+func (p *planner) choosePinned() {
+	r := p.byName[p.view.Track.Pin]
+	problem := p.pinProblem(r)
+	if problem == nil {
+		p.wish, p.byPin = r, true
+		return
+	}
+	p.plan.PinProblem = problem
+	p.wish = p.staging
+	if p.wish == nil {
+		p.wish = p.active
+	}
+}
+
+func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
+	name := p.view.Track.Pin
+	invalid := func(why string) *Problem {
+		return &Problem{v1alpha1.InvalidPinReason, fmt.Sprintf(
+			"spec.pin: release %s %s; nothing was changed. Pin a release of this track that ran, or remove the pin", name, why)}
+	}
+	switch {
+	case r == nil:
+		return invalid("does not exist on this track")
+	case !r.DeletionTimestamp.IsZero():
+		return invalid("is being deleted")
+	case IsRefused(r):
+		return invalid("was rejected")
+	case IsSkipped(r):
+		return invalid("was skipped and has no content to run")
+	case r.Spec.Archive == nil:
+		return invalid("has no archive to run from")
+	}
+	if b, ok := p.view.Broken[name]; ok && r != p.active {
+		return &Problem{b.Reason, "spec.pin: " + b.Message}
+	}
+	return nil
+}
+
+// chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
+// below the active one: an older release runs only when a person pins it (or when Git itself points at it).
+func (p *planner) chooseNewest() {
+	p.wish = p.active
+	head := p.byName[p.view.Track.Head]
+	if head == nil {
+		return
+	}
+	list := sorted(p.view.Releases)
+	for i := len(list) - 1; i >= 0; i-- {
+		c := list[i]
+		if c.Spec.Sequence > head.Spec.Sequence {
+			continue
+		}
+		if c == p.active {
+			p.bound = max(p.bound, c.Spec.Sequence)
+			return
+		}
+		if p.consider(c) {
+			return
+		}
+		if p.active != nil && c.Spec.Sequence < p.active.Spec.Sequence && head.Spec.Sequence > p.active.Spec.Sequence {
+			return
+		}
+	}
+}
+
+// consider looks at one candidate and reports whether the search is over.
+func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
+	switch {
+	case IsRefused(c), !c.DeletionTimestamp.IsZero():
+		return false
+	case c.Status.Outcome == v1alpha1.OutcomeNoChange:
+		p.bound = max(p.bound, c.Spec.Sequence)
+		if same := p.sameContent(c); same != nil {
+			p.wish = same
+		}
+		return true
+	case IsSkipped(c):
+		return false
+	case IsFailed(c):
+		p.bound = max(p.bound, c.Spec.Sequence)
+		return true
+	}
+	p.bound = max(p.bound, c.Spec.Sequence)
+	p.wish = c
+	return true
+}
+
+// sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.
+func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
+	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest {
+		return p.active
+	}
+	var found *v1alpha1.ImmutableRelease
+	for _, r := range sorted(p.view.Releases) {
+		if r.Spec.Digest == c.Spec.Digest && r.Status.Times.Activated != nil && !IsFailed(r) {
+			found = r
+		}
+	}
+	return found
+}
+
+// skipPassedOver gives Pending releases that a newer commit has overtaken their outcome. While a pin holds, all wait:
+// any of them may still be pinned.
+func (p *planner) skipPassedOver() {
+	if p.view.Track.Pin != "" {
+		for _, r := range sorted(p.view.Releases) {
+			if IsPending(r) && r != p.wish {
+				p.plan.Waiting[r.Name] = Problem{v1alpha1.PinnedReason, fmt.Sprintf("spec.pin holds release %s", p.view.Track.Pin)}
+			}
+		}
+		return
+	}
+	for _, r := range sorted(p.view.Releases) {
+		if !IsPending(r) || r == p.wish {
+			continue
+		}
+		if r.Spec.Sequence < p.bound || !r.DeletionTimestamp.IsZero() {
+			p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeSupersededBeforeStart})
+		}
+	}
+}
