@@ -58,17 +58,24 @@ const (
 	InternalErrorReason      = "InternalError"
 )
 
-// Reasons of SourceFetched=False, all from Git; see docs/spec/releasetrack.md for what to do about each.
+// Reasons of SourceFetched=False; docs/spec/releasetrack.md says what to do about each. While one holds, nothing new is
+// released and what runs goes on.
 const (
 	GitInvalidURLReason       = "InvalidURL"
-	GitUnreachableReason      = "Unreachable"
-	GitAuthenticationReason   = "AuthenticationFailed"
-	GitHostKeyReason          = "HostKeyRefused"
-	GitRepositoryReason       = "RepositoryNotFound"
+	GitSecretReason           = "InvalidSecret"
 	GitRefReason              = "RefNotFound"
+	GitInvalidRefReason       = "InvalidRef"
+	GitAuthenticationReason   = "AuthenticationFailed"
+	GitHostKeyReason          = "HostKeyRejected"
+	GitCertificateReason      = "CertificateRejected"
+	GitUnreachableReason      = "RepositoryUnreachable"
+	GitServerReason           = "UnexpectedResponse"
+	GitRepositoryReason       = "RepositoryNotFound"
 	GitEmptyReason            = "EmptyRepository"
-	GitSecretReason           = "SecretInvalid"
 	GitLimitReason            = "LimitExceeded"
+	GitTreeReason             = "UnsafeTree"
+	GitCorruptReason          = "RepositoryCorrupt"
+	GitCacheReason            = "CacheUnavailable"
 	GitPathReason             = "PathNotFound"
 	GitHistoryRewrittenReason = "HistoryRewritten"
 	GitFailedReason           = "GitOperationFailed"

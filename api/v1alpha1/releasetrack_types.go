@@ -241,6 +241,10 @@ type ReleaseTrackStatus struct {
 	// +optional
 	ActiveRelease string `json:"activeRelease,omitempty"`
 
+	// pinned says since when spec.pin is as it is: a pinned release that fails after that is not tried again.
+	// +optional
+	Pinned *PinnedRelease `json:"pinned,omitempty"`
+
 	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
@@ -252,6 +256,17 @@ type ReleaseTrackStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PinnedRelease is a pin as it was first seen.
+type PinnedRelease struct {
+	// release that is pinned.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// since when.
+	// +required
+	Since metav1.MicroTime `json:"since"`
 }
 
 // ReleaseTrack follows a path of a Git repository and keeps one release of it running.

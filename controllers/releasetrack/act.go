@@ -1,0 +1,190 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// settle is how long a step that was done is not repeated: the time that the cache may need to show what it caused. The plan
+// keeps asking for the step until the world shows it.
+const settle = 2 * time.Second
+
+// act does the steps of the plan. It reports whether anything was done that the plan should be made again for. A refusal of
+// the cluster blocks the release that it is about and nothing else.
+func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
+	r.notePin(s)
+	acted := false
+	for _, step := range s.plan.Steps {
+		did, err := r.try(ctx, s, step)
+		acted = acted || did
+		if problem, refused := kube.AsRefusal(err); refused {
+			b := s.memory.block(step.Release, string(step.Kind), problem, r.Clock.Now())
+			s.requeueAfter(b.until.Sub(r.Clock.Now()))
+			continue
+		}
+		if err != nil {
+			return acted, fmt.Errorf("%s %s: %w", step.Kind, step.Release, err)
+		}
+	}
+	return acted, nil
+}
+
+// try does one step unless it was done a moment ago or is blocked.
+func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool, error) {
+	now, id := r.Clock.Now(), fmt.Sprintf("%s/%s/%d", step.Kind, step.Release, step.Run)
+	if s.done[id] {
+		return false, nil
+	}
+	if b := s.memory.blocked[step.Release]; b != nil && b.step == string(step.Kind) && now.Before(b.until) {
+		s.requeueAfter(b.until.Sub(now))
+		return false, nil
+	}
+	if until := s.memory.tried[id].Add(settle); now.Before(until) {
+		s.requeueAfter(until.Sub(now))
+		return false, nil
+	}
+	s.done[id] = true
+	if err := r.do(ctx, s, step); err != nil {
+		return false, err
+	}
+	if b := s.memory.blocked[step.Release]; b != nil && b.step == string(step.Kind) {
+		delete(s.memory.blocked, step.Release)
+	}
+	if repeatable(step.Kind) {
+		s.memory.tried[id] = now
+	}
+	return true, nil
+}
+
+// repeatable steps change the cluster and are asked for until the cache shows it; the others change facts of a release.
+func repeatable(kind release.StepKind) bool {
+	switch kind {
+	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Confirm:
+		return true
+	}
+	return false
+}
+
+func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error {
+	rel := s.releases[step.Release]
+	if rel == nil && step.Kind != release.Terminate {
+		return nil
+	}
+	switch step.Kind {
+	case release.Skip:
+		rel.Status.Outcome = step.Outcome
+		return nil
+	case release.Begin:
+		return r.begin(ctx, s, rel, step)
+	case release.Make:
+		return r.makeRun(ctx, s, rel)
+	case release.StopRecreate:
+		return r.stopRecreate(ctx, s, step.Keys)
+	case release.MakeRecreate:
+		return r.makeRecreate(ctx, s, rel)
+	case release.ApplyInPlace:
+		return r.applyInPlace(ctx, s, rel)
+	case release.Switch:
+		return r.switchTraffic(ctx, s, rel)
+	case release.Activate:
+		return r.activate(ctx, s, rel)
+	case release.Supersede:
+		return r.supersede(ctx, s, rel, step)
+	case release.Fail:
+		return r.fail(ctx, s, rel, step)
+	case release.Terminate:
+		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
+	case release.Confirm:
+		return r.confirm(ctx, s, rel)
+	case release.Sweep:
+		return r.sweep(ctx, s, rel)
+	case release.Forget:
+		return r.forgetRelease(ctx, s, rel)
+	}
+	return fmt.Errorf("unknown step %s", step.Kind)
+}
+
+func (r *Reconciler) microNow() *metav1.MicroTime {
+	now := metav1.NewMicroTime(r.Clock.Now())
+	return &now
+}
+
+// notePin remembers since when the pin is as it is.
+func (r *Reconciler) notePin(s *scope) {
+	pin, status := s.track.Spec.Pin, &s.track.Status
+	switch {
+	case pin == "":
+		status.Pinned = nil
+	case status.Pinned == nil || status.Pinned.Release != pin:
+		status.Pinned = &v1alpha1.PinnedRelease{Release: pin, Since: *r.microNow()}
+	}
+}
+
+// begin asks the cluster whether the release may run, and then raises its run: durable before the first object is made.
+func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
+	if err := r.permit(ctx, s, rel); err != nil {
+		return err
+	}
+	status := &rel.Status
+	status.Run, status.Outcome = step.Run, ""
+	status.Times.Staged, status.Times.Superseded, status.Times.Retired = r.microNow(), nil, nil
+	status.Workloads = nil
+	if step.Shared != nil {
+		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
+	}
+	delete(s.memory.swept, rel.Name)
+	removeCondition(rel, v1alpha1.DeletableCondition, v1alpha1.HealthyCondition)
+	return r.flush(ctx, s, rel)
+}
+
+// activate records that the run takes the traffic.
+func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	rel.Status.ActiveRun = rel.Status.Run
+	rel.Status.Times.Activated = r.microNow()
+	s.track.Status.ActiveRelease = rel.Name
+	r.event(rel, corev1.EventTypeNormal, "Active", "Switch", fmt.Sprintf("run %d of commit %s takes the traffic", rel.Status.Run, rel.Spec.Source.Commit))
+	return r.flush(ctx, s, rel)
+}
+
+// supersede records that a release takes no traffic any more.
+func (r *Reconciler) supersede(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
+	rel.Status.ActiveRun = 0
+	rel.Status.Outcome = step.Outcome
+	rel.Status.Times.Superseded = r.microNow()
+	return r.flush(ctx, s, rel)
+}
+
+// fail ends a staged run that got no traffic. A re-run of an active release leaves its outcome alone: the active run goes on.
+func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
+	if err := r.revertInPlace(ctx, s, rel); err != nil {
+		return err
+	}
+	if rel.Status.ActiveRun == 0 {
+		rel.Status.Outcome = step.Outcome
+	}
+	rel.Status.Times.Superseded = r.microNow()
+	delete(s.memory.blocked, rel.Name)
+	if step.Outcome != v1alpha1.OutcomePreempted {
+		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.HealthyCondition, false, string(step.Outcome), step.Message)
+		r.event(rel, corev1.EventTypeWarning, string(step.Outcome), "Fail", step.Message)
+	}
+	return r.flush(ctx, s, rel)
+}
+
+// flush makes a change of facts durable before the next step.
+func (r *Reconciler) flush(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	return r.writeRelease(ctx, s, rel, false)
+}
+
+// event publishes an event; the note is cut to what the API takes. Events are for people: nothing depends on one.
+func (r *Reconciler) event(rel *v1alpha1.ImmutableRelease, kind, reason, action, note string) {
+	r.Recorder.Eventf(rel, nil, kind, reason, action, "%s", cut(note, 1000))
+}

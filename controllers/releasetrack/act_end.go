@@ -1,0 +1,287 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// liveKinds are what a retired release must have none of, read live and not from the cache.
+var liveKinds = []schema.GroupVersionKind{
+	appsv1.SchemeGroupVersion.WithKind("Deployment"),
+	appsv1.SchemeGroupVersion.WithKind("ReplicaSet"),
+	corev1.SchemeGroupVersion.WithKind("Pod"),
+}
+
+// terminate deletes the workloads of a run in the foreground, so that each is there until its pods are gone, and pods that no
+// workload owns.
+func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey) error {
+	for _, d := range s.world.deployments {
+		if runKey(d.Labels) == key && d.DeletionTimestamp.IsZero() {
+			if err := r.Writer.Delete(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	hasWorkload := len(s.view.Runs[key].Workloads) > 0
+	for _, p := range s.world.pods {
+		owned := len(p.OwnerReferences) > 0 && hasWorkload
+		if runKey(p.Labels) == key && p.DeletionTimestamp.IsZero() && !owned {
+			if err := r.Writer.Delete(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stopRecreate deletes the Recreate workloads of other runs.
+func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.RunKey) error {
+	staging := s.view.Contents[s.plan.Staging]
+	names := s.gitNames()
+	for _, d := range s.world.deployments {
+		key := runKey(d.Labels)
+		object := gitKey(names, key, "apps", "Deployment", d.Name)
+		if staging == nil || !slices.Contains(keys, key) || !slices.Contains(staging.Recreate, object) || !d.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if err := r.Writer.Delete(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirm lists live what is left of a release, and records that nothing is. Only this makes a release Retired.
+func (r *Reconciler) confirm(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	for _, gvk := range liveKinds {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(gvk)
+		err := r.Live.List(ctx, list, client.InNamespace(rel.Namespace), client.Limit(1),
+			client.MatchingLabels{v1alpha1.TrackLabel: rel.Spec.Track, v1alpha1.ReleaseLabel: rel.Name})
+		if err != nil {
+			return fmt.Errorf("look for %ss of release %s: %w", gvk.Kind, rel.Name, err)
+		}
+		if len(list.Items) > 0 {
+			return nil
+		}
+	}
+	rel.Status.Times.Retired = r.microNow()
+	if !release.IsFailed(rel) {
+		r.event(rel, corev1.EventTypeNormal, "Retired", "Confirm", "no workload and no pod of this release is left")
+	}
+	return nil
+}
+
+// sweep deletes what a release has left besides workloads: Versioned objects that nothing names any more, and Stable objects
+// that no running release has. Only when nothing is left may the release be deleted.
+func (r *Reconciler) sweep(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	inUse := s.view.InUse[rel.Name]
+	if err := r.sweepVersioned(ctx, rel, inUse); err != nil {
+		return err
+	}
+	if rel.Name != s.plan.Active {
+		if err := r.prune(ctx, s, rel); err != nil {
+			return err
+		}
+		if len(inUse) == 0 {
+			release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.DeletableCondition, true, string(rel.Status.Phase),
+				"nothing of it is left in the cluster")
+		} else {
+			release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.DeletableCondition, false, v1alpha1.ObjectsInUseReason,
+				"still named by an InPlace workload: "+strings.Join(inUse, ", "))
+		}
+	}
+	s.memory.swept[rel.Name] = release.SweepMark(rel, inUse)
+	return nil
+}
+
+// sweepVersioned deletes the release's Versioned objects of every run but the active one.
+func (r *Reconciler) sweepVersioned(ctx context.Context, rel *v1alpha1.ImmutableRelease, inUse []string) error {
+	of := []string{rel.Name}
+	chosen := selector(rel.Spec.Track, require(v1alpha1.ReleaseLabel, selection.In, of...))
+	if rel.Status.ActiveRun > 0 {
+		chosen = chosen.Add(require(v1alpha1.RunLabel, selection.NotIn, strconv.Itoa(int(rel.Status.ActiveRun))))
+	}
+	seen := map[schema.GroupKind]bool{}
+	for _, o := range rel.Spec.Objects {
+		gk := schema.GroupKind{Group: o.Group, Kind: o.Kind}
+		versioned := o.Class == v1alpha1.ClassVersioned || o.Class == v1alpha1.ClassRecreate
+		if !versioned || seen[gk] || isWorkload(release.ObjectKey{Group: o.Group, Kind: o.Kind}) {
+			continue
+		}
+		seen[gk] = true
+		mapping, err := r.Live.RESTMapper().RESTMapping(gk)
+		if apimeta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var keep []string
+		for _, name := range inUse {
+			if kind, object, _ := strings.Cut(name, "/"); kind == o.Kind {
+				keep = append(keep, object)
+			}
+		}
+		if err := r.Writer.DeleteLabelled(ctx, mapping.GroupVersionKind, rel.Namespace, chosen, keep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prune deletes Stable and InPlace objects of an ended release that no release that runs, or is about to, has. Claims stay
+// (they are data), and so does what Git has marked.
+func (r *Reconciler) prune(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	kept := map[release.ObjectKey]bool{}
+	for _, name := range []string{s.plan.Active, s.plan.Staging, s.plan.Target} {
+		if other := s.releases[name]; other != nil && other != rel {
+			for _, o := range other.Spec.Objects {
+				kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] = true
+			}
+		}
+	}
+	for _, o := range rel.Spec.Objects {
+		stable := o.Class == v1alpha1.ClassStable || o.Class == v1alpha1.ClassInPlace
+		if !stable || kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] {
+			continue
+		}
+		if err := r.pruneOne(ctx, rel, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) pruneOne(ctx context.Context, rel *v1alpha1.ImmutableRelease, o v1alpha1.ReleaseObject) error {
+	if o.Kind == "PersistentVolumeClaim" {
+		return nil
+	}
+	mapping, err := r.Live.RESTMapper().RESTMapping(schema.GroupKind{Group: o.Group, Kind: o.Kind})
+	if apimeta.IsNoMatchError(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(mapping.GroupVersionKind)
+	u.SetNamespace(o.Namespace)
+	u.SetName(o.Name)
+	live, err := r.Writer.Metadata(ctx, u)
+	if err != nil || live == nil {
+		return err
+	}
+	ours := live.Labels[v1alpha1.TrackLabel] == rel.Spec.Track
+	if !ours || live.Annotations[v1alpha1.PruneAnnotation] == v1alpha1.PruneDisabled || !live.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	return kube.Classify(r.Writer.Delete(ctx, live), apply.Describe(u))
+}
+
+// revertInPlace gives InPlace workloads that a failing run has changed the active content back, and deletes the pods of the
+// failing content that are not ready: a StatefulSet does not replace them by itself. Without an active release, what the run
+// has made is deleted.
+func (r *Reconciler) revertInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	failing := s.view.Contents[rel.Name]
+	if failing == nil || len(failing.InPlace) == 0 {
+		return nil
+	}
+	good := map[release.ObjectKey]*render.StampedObject{}
+	if active := s.releases[s.plan.Active]; active != nil && active != rel {
+		st, err := r.stamped(ctx, s, active, s.plan.ActiveRun)
+		if err != nil {
+			return err
+		}
+		for i := range st.Objects {
+			o := &st.Objects[i]
+			good[release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}] = o
+		}
+	}
+	for key, content := range failing.InPlace {
+		live, ok := s.view.InPlace[key]
+		old := good[key]
+		if !ok || live.Content != content || (old != nil && old.Source.Content == content) {
+			continue
+		}
+		if old == nil {
+			if err := r.pruneOne(ctx, rel, v1alpha1.ReleaseObject{Group: key.Group, Kind: key.Kind, Name: key.Name, Namespace: rel.Namespace}); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.Writer.Apply(ctx, old.Object); err != nil {
+			return err
+		}
+		if err := r.deleteBroken(ctx, s, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) deleteBroken(ctx context.Context, s *scope, content string) error {
+	for _, p := range s.world.pods {
+		if p.Labels[v1alpha1.ContentLabel] == content && !apply.IsReady(p) && p.DeletionTimestamp.IsZero() {
+			if err := r.Writer.Delete(ctx, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// forgetRelease deletes the archive, then lets the object go.
+func (r *Reconciler) forgetRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if rel.Spec.Archive != nil {
+		if err := r.Archives.Delete(ctx, archiveKey(rel), rel.Spec.Archive.Chunks); err != nil {
+			return err
+		}
+	}
+	if err := r.letGo(ctx, rel); err != nil {
+		return err
+	}
+	if err := client.IgnoreNotFound(r.Client.Delete(ctx, rel)); err != nil {
+		return err
+	}
+	r.loader.drop(rel.UID)
+	s.memory.forgetRelease(rel.Name)
+	delete(s.releases, rel.Name)
+	delete(s.written, rel.Name)
+	return nil
+}
+
+// letGo removes our finalizer from a release.
+func (r *Reconciler) letGo(ctx context.Context, rel *v1alpha1.ImmutableRelease) error {
+	if !controllerutil.ContainsFinalizer(rel, v1alpha1.ReleaseFinalizer) {
+		return nil
+	}
+	copied := rel.DeepCopy()
+	controllerutil.RemoveFinalizer(copied, v1alpha1.ReleaseFinalizer)
+	return client.IgnoreNotFound(r.Client.Patch(ctx, copied, client.MergeFrom(rel)))
+}
+
+func removeCondition(rel *v1alpha1.ImmutableRelease, kinds ...string) {
+	for _, kind := range kinds {
+		apimeta.RemoveStatusCondition(&rel.Status.Conditions, kind)
+	}
+}

@@ -1,0 +1,235 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// parallelWrites bounds the writes of one release that are under way at the same time.
+const parallelWrites = 4
+
+// stamped returns a release's objects with the names and labels of a run.
+func (r *Reconciler) stamped(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, key release.RunKey) (*render.Stamped, error) {
+	bundle, err := r.bundle(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	owner := rel
+	if key.Release != rel.Name {
+		if owner = s.releases[key.Release]; owner == nil {
+			return nil, fmt.Errorf("release %s, whose workloads are used, is gone", key.Release)
+		}
+	}
+	return bundle.Stamp(identity(owner, key.Run))
+}
+
+// makeRun creates what a run has before the switch: Stable objects that do not exist yet, config, then workloads. What exists
+// already is not changed; that it may be changed later is tried without writing.
+func (r *Reconciler) makeRun(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	key := release.Key(rel)
+	st, err := r.stamped(ctx, s, rel, key)
+	if err != nil {
+		return err
+	}
+	if err := r.makeStable(ctx, s, st); err != nil {
+		return err
+	}
+	var config, workloads []*unstructured.Unstructured
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Class != v1alpha1.ClassVersioned || o.AtSwitch {
+			continue
+		}
+		if o.Object.GetKind() == "Deployment" {
+			r.startAtScale(s, st, o)
+			workloads = append(workloads, o.Object)
+		} else if o.Object.GetKind() == "Pod" {
+			workloads = append(workloads, o.Object)
+		} else {
+			config = append(config, o.Object)
+		}
+	}
+	if err := r.createAll(ctx, config); err != nil {
+		return err
+	}
+	if err := r.createAll(ctx, workloads); err != nil {
+		return err
+	}
+	s.memory.made[key] = true
+	return nil
+}
+
+// createAll creates objects side by side; the first refusal or error in their order is returned.
+func (r *Reconciler) createAll(ctx context.Context, objects []*unstructured.Unstructured) error {
+	errs := make([]error, len(objects))
+	slots := make(chan struct{}, parallelWrites)
+	var wg sync.WaitGroup
+	for i, o := range objects {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = r.Writer.Create(ctx, o)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeStable creates Stable objects that are not there, and dry-runs the changes of those that are.
+func (r *Reconciler) makeStable(ctx context.Context, s *scope, st *render.Stamped) error {
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Class != v1alpha1.ClassStable && o.Class != v1alpha1.ClassInPlace {
+			continue
+		}
+		own, err := r.own(ctx, s, o)
+		if err != nil {
+			return err
+		}
+		switch {
+		case own == apply.Absent && o.Class == v1alpha1.ClassStable:
+			err = r.Writer.Apply(ctx, o.Object)
+		case own == apply.Ours && o.Object.GetKind() != "Service" && r.changed(s, o):
+			err = r.Writer.DryRun(ctx, o.Object)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// own tells whose an existing object is; a Service that the cache has is the track's, as the cache holds no others.
+func (r *Reconciler) own(ctx context.Context, s *scope, o *render.StampedObject) (apply.Ownership, error) {
+	if o.Object.GetKind() == "Service" && s.world.services[o.Object.GetName()] != nil {
+		return apply.Ours, nil
+	}
+	return r.Writer.Own(ctx, o.Object, s.track.Name)
+}
+
+// changed reports whether a Stable object must be applied when traffic moves: it differs from what the active release has,
+// or what it refers to has another name in this run.
+func (r *Reconciler) changed(s *scope, o *render.StampedObject) bool {
+	active := s.releases[s.plan.Active]
+	if active == nil || o.Source.RefersVersioned || o.Narrow {
+		return true
+	}
+	for _, old := range active.Spec.Objects {
+		if old.Kind == o.Object.GetKind() && old.Name == o.Object.GetName() && old.Group == o.Object.GroupVersionKind().Group {
+			return old.Digest != o.Source.Digest
+		}
+	}
+	return true
+}
+
+// startAtScale lets a Deployment start at the scale that serves now, within the bounds of its autoscaler, when both the
+// active and the new release declare one: a release must not shrink what load has grown.
+func (r *Reconciler) startAtScale(s *scope, st *render.Stamped, o *render.StampedObject) {
+	low, high, ok := autoscaled(st, o)
+	active := s.releases[s.plan.Active]
+	if !ok || active == nil || !declaresAutoscaler(active) {
+		return
+	}
+	key := release.ObjectKey{Group: "apps", Kind: "Deployment", Name: o.Source.Object.GetName()}
+	w, serving := s.view.Runs[s.plan.ActiveRun].Workloads[key]
+	if !serving {
+		return
+	}
+	// The field was validated when the commit was rendered; a failure leaves Git's scale.
+	_ = unstructured.SetNestedField(o.Object.Object, int64(min(max(w.Desired, low), high)), "spec", "replicas")
+}
+
+// autoscaled returns the bounds of the HorizontalPodAutoscaler of a Deployment.
+func autoscaled(st *render.Stamped, o *render.StampedObject) (low, high int32, ok bool) {
+	for _, h := range st.Objects {
+		if h.Object.GetKind() != "HorizontalPodAutoscaler" {
+			continue
+		}
+		target, _, _ := unstructured.NestedString(h.Object.Object, "spec", "scaleTargetRef", "name")
+		kind, _, _ := unstructured.NestedString(h.Object.Object, "spec", "scaleTargetRef", "kind")
+		if target != o.Object.GetName() || kind != o.Object.GetKind() {
+			continue
+		}
+		lowest, found, _ := unstructured.NestedInt64(h.Object.Object, "spec", "minReplicas")
+		if !found {
+			lowest = 1
+		}
+		highest, _, _ := unstructured.NestedInt64(h.Object.Object, "spec", "maxReplicas")
+		return int32(lowest), int32(max(highest, lowest)), true //nolint:gosec // validated by the API server
+	}
+	return 0, 0, false
+}
+
+func declaresAutoscaler(rel *v1alpha1.ImmutableRelease) bool {
+	for _, o := range rel.Spec.Objects {
+		if o.Kind == "HorizontalPodAutoscaler" {
+			return true
+		}
+	}
+	return false
+}
+
+// makeRecreate creates the Recreate workloads, after a live look that those of other runs are gone.
+func (r *Reconciler) makeRecreate(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	st, err := r.stamped(ctx, s, rel, release.Key(rel))
+	if err != nil {
+		return err
+	}
+	var objects []*unstructured.Unstructured
+	for _, o := range st.Objects {
+		if o.Class == v1alpha1.ClassRecreate {
+			objects = append(objects, o.Object)
+		}
+	}
+	return r.createAll(ctx, objects)
+}
+
+// applyInPlace gives InPlace workloads the content of a run; one whose content is the same already is not touched.
+func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	st, err := r.stamped(ctx, s, rel, release.Key(rel))
+	if err != nil {
+		return err
+	}
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Class != v1alpha1.ClassInPlace {
+			continue
+		}
+		key := release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}
+		if live, ok := s.view.InPlace[key]; ok && live.Content == o.Source.Content {
+			continue
+		}
+		if err := r.takeAndApply(ctx, s, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeAndApply applies a Stable or InPlace object, taking it over first when a person has permitted it.
+func (r *Reconciler) takeAndApply(ctx context.Context, s *scope, o *render.StampedObject) error {
+	own, err := r.own(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	if own == apply.Adoptable {
+		if err := r.Writer.Adopt(ctx, o.Object); err != nil {
+			return kube.Classify(err, apply.Describe(o.Object))
+		}
+	}
+	return r.Writer.Apply(ctx, o.Object)
+}

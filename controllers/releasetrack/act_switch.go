@@ -1,0 +1,130 @@
+package releasetrack
+
+import (
+	"context"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// switchTraffic moves the Services, each in one write, then applies what else has changed, then replaces what starts at the
+// switch. Doing it again changes nothing.
+func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	key := release.Key(rel)
+	st, err := r.stamped(ctx, s, rel, key)
+	if err != nil {
+		return err
+	}
+	for _, services := range []bool{true, false} {
+		for i := range st.Objects {
+			o := &st.Objects[i]
+			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !r.mustMove(s, o, key) {
+				continue
+			}
+			if err := r.takeAndApply(ctx, s, o); err != nil {
+				return err
+			}
+		}
+	}
+	if rel.Status.Workloads == nil {
+		if err := r.replaceAtSwitch(ctx, s, rel, st, key); err != nil {
+			return err
+		}
+	}
+	s.memory.switched = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
+	return nil
+}
+
+// mustMove: a Service that is as in the active release and selects the run already needs no write.
+func (r *Reconciler) mustMove(s *scope, o *render.StampedObject, key release.RunKey) bool {
+	if !r.changed(s, o) {
+		return false
+	}
+	svc := s.world.services[o.Object.GetName()]
+	if o.Object.GetKind() != "Service" || svc == nil || !o.Narrow {
+		return true
+	}
+	sameDigest := svc.Annotations[v1alpha1.DigestAnnotation] == o.Source.Digest
+	return !sameDigest || runKey(svc.Spec.Selector) != key
+}
+
+// replaceAtSwitch deletes what other runs have of the kinds that start at the switch, and creates the run's own: two
+// autoscalers, or two consumers of a queue, must not be at work together.
+func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, key release.RunKey) error {
+	for _, gvk := range atSwitchKinds(s, r, rel, st) {
+		for _, others := range othersOf(rel.Spec.Track, key) {
+			if err := r.Writer.DeleteLabelled(ctx, gvk, rel.Namespace, others, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range st.Objects {
+		if o.AtSwitch {
+			if err := r.Writer.Create(ctx, o.Object); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// atSwitchKinds are the kinds of which the active or the new release has objects that start at the switch. Workloads of old
+// runs are ended by name elsewhere.
+func atSwitchKinds(s *scope, r *Reconciler, rel *v1alpha1.ImmutableRelease, st *render.Stamped) []schema.GroupVersionKind {
+	var out []schema.GroupVersionKind
+	seen := map[schema.GroupVersionKind]bool{}
+	add := func(gvk schema.GroupVersionKind) {
+		if !seen[gvk] && !isWorkload(release.ObjectKey{Group: gvk.Group, Kind: gvk.Kind}) {
+			seen[gvk] = true
+			out = append(out, gvk)
+		}
+	}
+	active := s.releases[s.plan.Active]
+	if active == nil {
+		return nil
+	}
+	for _, o := range st.Objects {
+		if o.AtSwitch {
+			add(o.Object.GroupVersionKind())
+		}
+	}
+	if b := r.loader.get(active.UID); b != nil && active != rel {
+		for _, o := range b.Objects {
+			if o.AtSwitch {
+				add(o.Object.GroupVersionKind())
+			}
+		}
+	}
+	return out
+}
+
+// othersOf selects every Versioned object of a track that is not of the run: those of other releases, and those of earlier
+// runs of the same one.
+func othersOf(track string, key release.RunKey) []labels.Selector {
+	out := []labels.Selector{selector(track, require(v1alpha1.ReleaseLabel, selection.NotIn, key.Release))}
+	if key.Run > 1 {
+		out = append(out, selector(track, require(v1alpha1.ReleaseLabel, selection.In, key.Release),
+			require(v1alpha1.RunLabel, selection.NotIn, strconv.Itoa(int(key.Run)))))
+	}
+	return out
+}
+
+// selector selects objects of a track that have a release and meet the requirements.
+func selector(track string, more ...labels.Requirement) labels.Selector {
+	return labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.In, track), require(v1alpha1.ReleaseLabel, selection.Exists)).Add(more...)
+}
+
+// require makes a requirement of values that are label values already: names of tracks and releases, and numbers.
+func require(key string, op selection.Operator, values ...string) labels.Requirement {
+	r, err := labels.NewRequirement(key, op, values)
+	if err != nil {
+		panic(err)
+	}
+	return *r
+}

@@ -1,0 +1,143 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/finalizers,verbs=update
+// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=pods;services,verbs=get;list;watch;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims;serviceaccounts,verbs=get;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;replicasets,verbs=get;list;watch;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;create;update;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// maxRounds bounds how often one reconcile plans and acts before it lets others have a turn.
+const maxRounds = 12
+
+// Reconciler keeps one release of each track running.
+type Reconciler struct {
+	// Client reads tracks, releases and workloads from the cache and writes tracks and releases; a read waits for its own writes.
+	Client client.Client
+	// Live reads and writes without a cache.
+	Live client.Client
+	// Writer writes objects of releases.
+	Writer *apply.Writer
+	// Archives of releases.
+	Archives *archive.Store
+	// Git looks at repositories.
+	Git *Follower
+	// Recorder publishes events.
+	Recorder events.EventRecorder
+	// Clock and Since: see kube.SteadyClock.
+	Clock kube.Clock
+	Since time.Time
+
+	memory memory
+	loader loader
+}
+
+// Reconcile brings one track a step closer to what it asks for.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	track := &v1alpha1.ReleaseTrack{}
+	if err := r.Client.Get(ctx, req.NamespacedName, track); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Git.Forget(req.NamespacedName)
+			r.memory.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	s, err := r.newScope(ctx, track.DeepCopy())
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !track.DeletionTimestamp.IsZero() {
+		return r.reconcileDelete(ctx, s)
+	}
+	if err := r.ensureFinalizer(ctx, s.track); err != nil {
+		return ctrl.Result{}, ignoreConflict(err)
+	}
+	err = r.reconcile(ctx, s)
+	result, statusErr := r.finish(ctx, s, err)
+	return result, statusErr
+}
+
+// reconcile takes in what Git brought, then plans and acts until the plan has nothing new to do. A step is done once in a
+// reconcile: what it caused is seen when the cache brings it.
+func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
+	if err := r.follow(ctx, s); err != nil {
+		return err
+	}
+	for range maxRounds {
+		if err := r.gather(ctx, s); err != nil {
+			return err
+		}
+		s.plan = release.Decide(s.view)
+		acted, err := r.act(ctx, s)
+		if err != nil {
+			return err
+		}
+		if !acted {
+			return nil
+		}
+	}
+	s.requeueAfter(time.Millisecond)
+	return nil
+}
+
+func (r *Reconciler) ensureFinalizer(ctx context.Context, track *v1alpha1.ReleaseTrack) error {
+	if controllerutil.ContainsFinalizer(track, v1alpha1.TrackFinalizer) {
+		return nil
+	}
+	before := track.DeepCopy()
+	controllerutil.AddFinalizer(track, v1alpha1.TrackFinalizer)
+	if err := r.Client.Patch(ctx, track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("add finalizer: %w", err)
+	}
+	return nil
+}
+
+// finish writes status and picks when to look again. A refusal of the cluster is in status already and is tried again later;
+// a conflict means that the world moved on, and an event of it is on its way.
+func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
+	statusErr := r.writeStatus(ctx, s, err)
+	if err = errors.Join(ignoreConflict(err), ignoreConflict(statusErr)); err != nil {
+		return ctrl.Result{}, err
+	}
+	if apierrors.IsConflict(statusErr) {
+		s.requeueAfter(50 * time.Millisecond)
+	}
+	return s.result(r.Clock.Now()), nil
+}
+
+func ignoreConflict(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,162 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// reconcileDelete ends a track. Before it touches anything it reads the CRDs and the namespace live:
+//
+//  1. A CRD of ours is going away: somebody removes Stele, not the applications. Everything stays; finalizers go.
+//  2. The namespace is going away: it takes everything with it; finalizers go at once.
+//  3. deletionPolicy Orphan: everything stays, releases and archives too; a track of the same name takes it up.
+//  4. deletionPolicy Delete: workloads first, until a live list finds no pod; then config and Stable objects; then releases
+//     and archives; then the finalizer. Claims stay: they are data.
+func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(s.track, v1alpha1.TrackFinalizer) {
+		return ctrl.Result{}, nil
+	}
+	keep, err := r.keepEverything(ctx, s.track)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !keep {
+		gone, err := r.removeEverything(ctx, s)
+		if err != nil {
+			return ctrl.Result{}, ignoreConflict(err)
+		}
+		if !gone {
+			return ctrl.Result{RequeueAfter: settle}, ignoreConflict(r.writeDeleting(ctx, s))
+		}
+	}
+	for _, rel := range s.releases {
+		if err := r.letGo(ctx, rel); err != nil {
+			return ctrl.Result{}, ignoreConflict(err)
+		}
+	}
+	before := s.track.DeepCopy()
+	controllerutil.RemoveFinalizer(s.track, v1alpha1.TrackFinalizer)
+	err = r.Client.Patch(ctx, s.track, client.MergeFrom(before))
+	return ctrl.Result{}, client.IgnoreNotFound(err)
+}
+
+// keepEverything decides between the cases above.
+func (r *Reconciler) keepEverything(ctx context.Context, track *v1alpha1.ReleaseTrack) (bool, error) {
+	if track.Spec.DeletionPolicy == v1alpha1.DeletionOrphan {
+		return true, nil
+	}
+	for _, name := range []string{"releasetracks.stele.dev", "immutablereleases.stele.dev"} {
+		crd := &metav1.PartialObjectMetadata{}
+		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+		err := r.Live.Get(ctx, client.ObjectKey{Name: name}, crd)
+		if apierrors.IsNotFound(err) || (err == nil && !crd.DeletionTimestamp.IsZero()) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read CustomResourceDefinition %s: %w", name, err)
+		}
+	}
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+	err := r.Live.Get(ctx, client.ObjectKey{Name: track.Namespace}, namespace)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return err == nil && !namespace.DeletionTimestamp.IsZero(), err
+}
+
+// removeEverything takes one step of deletion and reports whether nothing is left.
+func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, error) {
+	if err := r.readWorld(ctx, s); err != nil {
+		return false, err
+	}
+	s.view.Runs = s.runs()
+	for key := range s.view.Runs {
+		if err := r.terminate(ctx, s, key); err != nil {
+			return false, err
+		}
+	}
+	for _, set := range s.world.statefulSets {
+		if set.DeletionTimestamp.IsZero() {
+			if err := r.Writer.Delete(ctx, set); err != nil {
+				return false, err
+			}
+		}
+	}
+	for _, gvk := range append([]schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "StatefulSet"}}, liveKinds...) {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(gvk)
+		if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.Limit(1), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
+			return false, err
+		}
+		if len(list.Items) > 0 {
+			return false, nil
+		}
+	}
+	return true, r.removeRest(ctx, s)
+}
+
+// removeRest deletes what is left when no pod runs any more.
+func (r *Reconciler) removeRest(ctx context.Context, s *scope) error {
+	s.plan = release.Plan{}
+	for _, rel := range s.releases {
+		for _, o := range rel.Spec.Objects {
+			if rel.Status.Run == 0 || o.Class == v1alpha1.ClassVersioned || o.Class == v1alpha1.ClassRecreate {
+				continue
+			}
+			if err := r.pruneOne(ctx, rel, o); err != nil {
+				return err
+			}
+		}
+		if rel.Status.Run > 0 {
+			rel.Status.ActiveRun = 0
+			if err := r.sweepVersioned(ctx, rel, nil); err != nil {
+				return err
+			}
+		}
+	}
+	for _, rel := range s.releases {
+		if err := r.forgetRelease(ctx, s, rel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeDeleting says what the deletion waits for.
+func (r *Reconciler) writeDeleting(ctx context.Context, s *scope) error {
+	var pods int32
+	sample := ""
+	since := time.Time{}
+	for _, run := range s.view.Runs {
+		pods += run.Pods
+		if len(run.PodNames) > 0 {
+			sample = run.PodNames[0]
+		}
+		if !run.DeletedSince.IsZero() && (since.IsZero() || run.DeletedSince.Before(since)) {
+			since = run.DeletedSince
+		}
+	}
+	message := fmt.Sprintf("the track is being deleted; %d pods remain", pods)
+	stuck := !since.IsZero() && r.Clock.Now().After(since.Add(s.track.TerminationDeadlineOrDefault()))
+	conditions := &s.track.Status.Conditions
+	if stuck {
+		message += ", " + sample + " among them, past terminationDeadline; look at its finalizers and its node"
+		release.SetCondition(conditions, s.track.Generation, v1alpha1.StalledCondition, true, v1alpha1.PodsNotTerminatingReason, message)
+	}
+	release.SetCondition(conditions, s.track.Generation, v1alpha1.ReadyCondition, false, v1alpha1.DeletingReason, message)
+	before := s.track.DeepCopy()
+	before.Status = s.stored
+	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, s.track, client.MergeFrom(before)))
+}

@@ -1,0 +1,234 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/kube"
+)
+
+// jitter is the largest part of an interval that is taken off.
+const jitter = 0.1
+
+// Follower looks at Git beside the reconciles, with a bounded number of workers, so that a slow or hanging server holds
+// up neither a rollout nor a rollback, nor other repositories' tracks for longer than its timeout.
+type Follower struct {
+	store  *gitsource.Store
+	clock  kube.Clock
+	slots  chan struct{}
+	events chan event.GenericEvent
+
+	mu     sync.Mutex
+	tracks map[types.NamespacedName]*following
+}
+
+// following is what the follower knows of one track.
+type following struct {
+	running bool
+	// last is the finished look that no reconcile has taken yet.
+	last *look
+	// next is when to look again.
+	next time.Time
+	// asked is the request (spec and annotation) of the last look.
+	asked string
+	// problem of the last look; kept for status.
+	problem error
+	looked  bool
+}
+
+// look is what one look at Git has found.
+type look struct {
+	request lookRequest
+	found   *found
+	err     error
+}
+
+// NewFollower makes a follower with the given number of workers.
+func NewFollower(store *gitsource.Store, clock kube.Clock, workers int) *Follower {
+	return &Follower{store: store, clock: clock, slots: make(chan struct{}, workers),
+		events: make(chan event.GenericEvent, 1024), tracks: map[types.NamespacedName]*following{}}
+}
+
+// Events tells which tracks have a finished look.
+func (f *Follower) Events() <-chan event.GenericEvent { return f.events }
+
+// Forget drops a track.
+func (f *Follower) Forget(key types.NamespacedName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.tracks, key)
+}
+
+func (f *Follower) of(key types.NamespacedName) *following {
+	t := f.tracks[key]
+	if t == nil {
+		t = &following{}
+		f.tracks[key] = t
+	}
+	return t
+}
+
+// take returns the finished look of a track, once.
+func (f *Follower) take(key types.NamespacedName) *look {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(key)
+	l := t.last
+	t.last = nil
+	return l
+}
+
+// due reports whether it is time to look: the interval is over, or the request differs from the last one.
+func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(key)
+	now := f.clock.Now()
+	if t.running || t.last != nil {
+		return false, 0
+	}
+	if !t.looked || t.asked != asked || !now.Before(t.next) {
+		return true, 0
+	}
+	return false, t.next.Sub(now)
+}
+
+// start looks in the background and raises an event when done. The interval is counted from the start.
+func (f *Follower) start(ctx context.Context, req lookRequest) {
+	f.mu.Lock()
+	t := f.of(req.track)
+	t.running, t.asked = true, req.asked
+	t.next = f.clock.Now().Add(req.interval - time.Duration(rand.Float64()*jitter*float64(req.interval))) //nolint:gosec // jitter needs no secrecy
+	f.mu.Unlock()
+	go func() {
+		f.slots <- struct{}{}
+		defer func() { <-f.slots }()
+		l := &look{request: req}
+		l.found, l.err = safely(func() (*found, error) { return f.look(ctx, req) })
+		f.finish(l)
+	}()
+}
+
+// safely turns a panic over hostile input into an error of that one track.
+func safely(work func() (*found, error)) (out *found, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = nil, fmt.Errorf("internal error while reading the repository: %v", p)
+		}
+	}()
+	return work()
+}
+
+func (f *Follower) finish(l *look) {
+	f.mu.Lock()
+	t, known := f.tracks[l.request.track]
+	if known {
+		t.running, t.looked, t.problem = false, true, l.err
+		t.last = l
+		if l.err != nil {
+			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
+		}
+	}
+	f.mu.Unlock()
+	if !known {
+		return
+	}
+	f.events <- event.GenericEvent{Object: &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{
+		Namespace: l.request.track.Namespace, Name: l.request.track.Name}}}
+}
+
+// retryAfter: a failed look is repeated after a tenth of the interval, at least five seconds, at most the interval.
+func retryAfter(interval time.Duration) time.Duration {
+	return min(max(interval/10, 5*time.Second), interval)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// sourceState is what status says of Git.
+type sourceState struct {
+	// looked: a look was finished by this process. Before, the stored condition stands.
+	looked  bool
+	problem error
+}
+
+// follow takes what the last look has found, makes releases of it, and starts the next look when it is due.
+func (r *Reconciler) follow(ctx context.Context, s *scope) error {
+	if l := r.Git.take(s.key()); l != nil {
+		if err := r.ingest(ctx, s, l); err != nil {
+			return err
+		}
+	}
+	s.source = r.Git.state(s.key())
+	if s.track.Spec.Suspend {
+		return nil
+	}
+	req, err := r.request(s)
+	if err != nil {
+		return err
+	}
+	due, wait := r.Git.due(s.key(), req.asked)
+	if !due {
+		if wait > 0 {
+			s.requeueAfter(wait)
+		}
+		return nil
+	}
+	if err := r.readCredentials(ctx, s, &req); err != nil {
+		r.Git.refuse(req, err)
+		s.source = r.Git.state(s.key())
+		s.requeueAfter(retryAfter(req.interval))
+		return nil
+	}
+	r.Git.start(context.WithoutCancel(ctx), req)
+	return nil
+}
+
+func (f *Follower) state(key types.NamespacedName) sourceState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(key)
+	return sourceState{looked: t.looked, problem: t.problem}
+}
+
+// refuse records that a look could not even be started.
+func (f *Follower) refuse(req lookRequest, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(req.track)
+	t.asked, t.looked, t.problem = req.asked, true, err
+	t.next = f.clock.Now().Add(retryAfter(req.interval))
+}
+
+// readCredentials reads the Secret of the source live: a rotated one is used by the next look.
+func (r *Reconciler) readCredentials(ctx context.Context, s *scope, req *lookRequest) error {
+	ref := s.track.Spec.Source.SecretRef
+	var data map[string][]byte
+	if ref != nil {
+		secret, err := r.getSecret(ctx, client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
+		if err != nil {
+			return err
+		}
+		data = secret.Data
+	}
+	auth, err := gitsource.AuthFromSecret(req.remote.URL, data)
+	if err != nil {
+		return err
+	}
+	req.remote.Auth = auth
+	return nil
+}

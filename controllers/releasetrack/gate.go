@@ -1,0 +1,133 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// review is one question to the API server: may the track's service account do this?
+type review struct {
+	group, resource, verb string
+}
+
+// permit asks the cluster whether a release may run: every kind known, the service account allowed, no object somebody else's,
+// no change of a Stable object refused. A refusal is asked again later; a release that passed is not asked again.
+func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	account := s.track.Spec.ServiceAccountName
+	if s.memory.permitted[rel.Name] == account {
+		return nil
+	}
+	bundle, err := r.bundle(ctx, rel)
+	if err != nil {
+		return err
+	}
+	reviews, err := r.reviews(bundle)
+	if err != nil {
+		return err
+	}
+	if err := r.accountExists(ctx, s.track.Namespace, account); err != nil {
+		return err
+	}
+	if err := r.ask(ctx, s.track.Namespace, account, reviews); err != nil {
+		return err
+	}
+	s.memory.permitted[rel.Name] = account
+	return nil
+}
+
+// reviews lists the questions of a bundle, one per kind and verb.
+func (r *Reconciler) reviews(b *render.Bundle) ([]review, error) {
+	seen := map[review]bool{}
+	var unknown []string
+	for _, o := range b.Objects {
+		gvk := o.Object.GroupVersionKind()
+		mapping, err := r.Live.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			unknown = append(unknown, fmt.Sprintf("%s (%s)", apply.Describe(o.Object), gvk.GroupVersion()))
+			continue
+		}
+		if mapping.Scope.Name() != "namespace" {
+			return nil, kube.Refuse(v1alpha1.RefusedByClusterReason, fmt.Sprintf(
+				"%s is cluster-scoped; a release holds objects of its namespace only", apply.Describe(o.Object)))
+		}
+		for _, verb := range verbs(o.Class) {
+			seen[review{mapping.Resource.Group, mapping.Resource.Resource, verb}] = true
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, kube.Refuse(v1alpha1.UnknownKindReason, fmt.Sprintf(
+			"the cluster does not know the kind of %s; install its CustomResourceDefinition or take it out of Git", strings.Join(unknown, ", ")))
+	}
+	out := make([]review, 0, len(seen))
+	for q := range seen {
+		out = append(out, q)
+	}
+	slices.SortFunc(out, func(a, b review) int {
+		return strings.Compare(a.group+a.resource+a.verb, b.group+b.resource+b.verb)
+	})
+	return out, nil
+}
+
+// verbs are what a release does to an object of a class.
+func verbs(class v1alpha1.ObjectClass) []string {
+	if class == v1alpha1.ClassVersioned || class == v1alpha1.ClassRecreate {
+		return []string{"create", "delete"}
+	}
+	return []string{"create", "patch", "delete"}
+}
+
+func (r *Reconciler) accountExists(ctx context.Context, namespace, name string) error {
+	account := &corev1.ServiceAccount{}
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, account)
+	if apierrors.IsNotFound(err) {
+		return kube.Refuse(v1alpha1.ServiceAccountMissingReason, fmt.Sprintf(
+			"spec.serviceAccountName: ServiceAccount %s does not exist in namespace %s", name, namespace))
+	}
+	return kube.Classify(err, "ServiceAccount "+name)
+}
+
+// ask puts all questions at once and names every one that was answered with no.
+func (r *Reconciler) ask(ctx context.Context, namespace, account string, reviews []review) error {
+	denied := make([]string, len(reviews))
+	errs := make([]error, len(reviews))
+	var wg sync.WaitGroup
+	for i, q := range reviews {
+		wg.Go(func() {
+			sar := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:               fmt.Sprintf("system:serviceaccount:%s:%s", namespace, account),
+				Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: q.verb, Group: q.group, Resource: q.resource},
+			}}
+			errs[i] = r.Live.Create(ctx, sar)
+			if errs[i] == nil && !sar.Status.Allowed {
+				denied[i] = q.verb + " " + schema.GroupResource{Group: q.group, Resource: q.resource}.String()
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return kube.Classify(err, "SubjectAccessReview")
+		}
+	}
+	if denied = slices.DeleteFunc(denied, func(d string) bool { return d == "" }); len(denied) > 0 {
+		return kube.Refuse(v1alpha1.NotAllowedReason, fmt.Sprintf(
+			"service account %s may not: %s. Give it these rights in namespace %s with a Role and a RoleBinding, or take the objects out of Git",
+			account, strings.Join(denied, ", "), namespace))
+	}
+	return nil
+}

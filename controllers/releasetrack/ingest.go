@@ -1,0 +1,238 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// sourceError is a failure of the source with a reason for status.
+type sourceError struct{ reason, message string }
+
+func (e *sourceError) Error() string { return e.message }
+
+func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	err := r.Live.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: Secret %s does not exist in namespace %s", key.Name, key.Namespace)}
+	}
+	if err != nil {
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: cannot read Secret %s: %s", key.Name, apierrors.ReasonForError(err))}
+	}
+	return secret, nil
+}
+
+// ingest makes a release of every commit that a look has found, oldest first, and only then moves observedRevision: killed
+// in between, the next look finds the same commits and the releases that are there already.
+func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
+	if l.err != nil {
+		return nil
+	}
+	defer func() { s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256) }()
+	if l.found.unchanged || l.request.asked != fmt.Sprintf("%d/%s", s.track.Generation, l.request.token) {
+		return nil
+	}
+	if len(l.found.commits) > 0 {
+		if len(s.releases) == 0 && pathMissing(l.found.newest) {
+			r.Git.fail(l, &sourceError{v1alpha1.GitPathReason, l.found.newest.refusal.Message})
+			return nil
+		}
+		head, err := r.ingestCommits(ctx, s, l)
+		if err != nil {
+			return err
+		}
+		s.track.Status.HeadRelease = head
+	}
+	s.track.Status.ObservedRevision = l.found.revision.String()
+	return nil
+}
+
+// fail turns a finished look into a failed one.
+func (f *Follower) fail(l *look, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(l.request.track)
+	t.problem = err
+	t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
+}
+
+func pathMissing(c rendered) bool {
+	return c.refusal != nil && c.refusal.Reason == render.ReasonPathNotFound
+}
+
+func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (string, error) {
+	list := &v1alpha1.ImmutableReleaseList{}
+	if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
+		return "", fmt.Errorf("list releases: %w", err)
+	}
+	chain := &chain{inputs: release.Inputs(l.request.path, render.Version)}
+	for i := range list.Items {
+		chain.add(&list.Items[i])
+	}
+	head := ""
+	for i, commit := range l.found.commits {
+		content := rendered{}
+		newest := i == len(l.found.commits)-1
+		if newest {
+			content = l.found.newest
+		}
+		rel, err := r.ensureRelease(ctx, s, l, chain, commit, content, newest)
+		if err != nil {
+			return "", err
+		}
+		head = rel.Name
+	}
+	return head, nil
+}
+
+// chain is the list of a track's releases while new ones are added to it.
+type chain struct {
+	releases []*v1alpha1.ImmutableRelease
+	inputs   []v1alpha1.ReleaseInput
+}
+
+func (c *chain) add(r *v1alpha1.ImmutableRelease) { c.releases = append(c.releases, r) }
+
+func (c *chain) last() *v1alpha1.ImmutableRelease {
+	if len(c.releases) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(c.releases, func(a, b *v1alpha1.ImmutableRelease) int { return int(a.Spec.Sequence - b.Spec.Sequence) })
+}
+
+// find returns the release of a commit with the same inputs, one that has content before one that was passed over.
+func (c *chain) find(commit string) *v1alpha1.ImmutableRelease {
+	var found *v1alpha1.ImmutableRelease
+	for _, r := range c.releases {
+		if r.Spec.Source.Commit == commit && release.SameInputs(r.Spec.Inputs, c.inputs) && (found == nil || r.Spec.Digest != "") {
+			found = r
+		}
+	}
+	return found
+}
+
+// name picks the name of a new release, and a refusal when the commit cannot be told apart by its short id.
+func (c *chain) name(track, commit string) (string, *v1alpha1.ReleaseRefusal) {
+	base := release.Name(track, commit)
+	for _, r := range c.releases {
+		if r.Name != base {
+			continue
+		}
+		if r.Spec.Source.Commit != commit {
+			return release.NameOfCollision(track, commit), &v1alpha1.ReleaseRefusal{Reason: v1alpha1.CommitIDCollisionReason,
+				Message: fmt.Sprintf("commits %s and %s share their first 10 digits, by which objects are named; make another commit",
+					r.Spec.Source.Commit, commit)}
+		}
+		return release.NameWithInputs(track, commit, c.inputs), nil
+	}
+	return base, nil
+}
+
+// workloadsFrom finds the newest earlier release whose workloads equal those of spec.
+func (c *chain) workloadsFrom(spec *v1alpha1.ImmutableReleaseSpec) string {
+	var best *v1alpha1.ImmutableRelease
+	for _, r := range c.releases {
+		if release.IsRefused(r) || release.IsSkipped(r) || release.IsFailed(r) || r.Spec.Digest == "" {
+			continue
+		}
+		active := r.Status.ActiveRun > 0
+		if release.SharesWorkloads(&r.Spec, spec) && (best == nil || active || (best.Status.ActiveRun == 0 && r.Spec.Sequence > best.Spec.Sequence)) {
+			best = r
+		}
+	}
+	if best == nil {
+		return ""
+	}
+	return best.Name
+}
+
+// ensureRelease returns the release of a commit, making it when it is not there.
+func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered, newest bool) (*v1alpha1.ImmutableRelease, error) {
+	if existing := c.find(commit.Commit); existing != nil && (!newest || existing.Spec.Digest != "" || existing.Spec.Refusal != nil) {
+		if s.releases[existing.Name] == nil {
+			s.addRelease(existing.DeepCopy())
+		}
+		return s.releases[existing.Name], nil
+	}
+	rel, err := r.newRelease(ctx, s, l, c, commit, content)
+	if err != nil {
+		return nil, err
+	}
+	if !newest && rel.Spec.Refusal == nil {
+		rel.Status.Outcome = v1alpha1.OutcomeSupersededBeforeStart
+	}
+	status := rel.Status
+	if err := r.Client.Create(ctx, rel); err != nil {
+		return nil, fmt.Errorf("make release %s: %w", rel.Name, err)
+	}
+	s.addRelease(rel)
+	rel.Status = status
+	c.add(rel)
+	return rel, nil
+}
+
+func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
+	name, refusal := c.name(s.track.Name, commit.Commit)
+	if refusal == nil {
+		refusal = content.refusal
+	}
+	rel := &v1alpha1.ImmutableRelease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.track.Namespace, Name: name,
+			Labels: map[string]string{v1alpha1.TrackLabel: s.track.Name}, Finalizers: []string{v1alpha1.ReleaseFinalizer}},
+		Spec: v1alpha1.ImmutableReleaseSpec{
+			Track: s.track.Name, Sequence: 1, Inputs: c.inputs, Refusal: refusal,
+			Source: v1alpha1.ReleaseSource{
+				URL: s.track.Spec.Source.URL, Revision: gitsource.Revision{Ref: l.found.revision.Ref, Commit: commit.Commit}.String(),
+				Commit: commit.Commit, Tree: commit.TreeHash, Path: l.request.path, ContentDigest: content.contentDigest,
+				CommitTime: metav1.NewTime(commit.Time),
+			},
+		},
+	}
+	if last := c.last(); last != nil {
+		rel.Spec.Sequence = last.Spec.Sequence + 1
+		rel.Spec.Previous = &v1alpha1.PreviousRelease{Name: last.Name, Digest: release.SpecDigest(&last.Spec)}
+	}
+	now := metav1.NewMicroTime(r.Clock.Now())
+	rel.Status.Times.Created = &now
+	if content.bundle == nil || refusal != nil {
+		return rel, nil
+	}
+	describeBundle(&rel.Spec, content.bundle, s.track.Namespace)
+	rel.Spec.WorkloadsFrom = c.workloadsFrom(&rel.Spec)
+	saved, err := r.Archives.Save(ctx, archiveKey(rel), content.encoded)
+	if errors.Is(err, archive.ErrTooLarge) {
+		rel.Spec.Digest, rel.Spec.Objects, rel.Spec.Images, rel.Spec.WorkloadsFrom = "", nil, nil, ""
+		rel.Spec.Refusal = &v1alpha1.ReleaseRefusal{Reason: render.ReasonLimitExceeded, Message: err.Error()}
+		return rel, nil
+	}
+	rel.Spec.Archive = saved
+	return rel, err
+}
+
+func archiveKey(r *v1alpha1.ImmutableRelease) archive.Key {
+	return archive.Key{Namespace: r.Namespace, Track: r.Spec.Track, Release: r.Name, Digest: r.Spec.Digest}
+}
+
+func describeBundle(spec *v1alpha1.ImmutableReleaseSpec, b *render.Bundle, namespace string) {
+	spec.Digest = b.Digest
+	for _, o := range b.Objects {
+		spec.Objects = append(spec.Objects, v1alpha1.ReleaseObject{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(),
+			Namespace: namespace, Name: o.Object.GetName(), Class: o.Class, Digest: o.Digest})
+	}
+	for _, i := range b.Images {
+		spec.Images = append(spec.Images, v1alpha1.ReleaseImage{Name: i.Name, Tag: i.Tag, Digest: i.Digest})
+	}
+}

@@ -1,0 +1,144 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// cachedBundles bounds the memory for bundles that were read lately.
+const cachedBundles = 32
+
+// loader reads archives, checks them against the release's digest, and keeps a few. What it hands out is not changed.
+type loader struct {
+	mu sync.Mutex
+	// bundles by release uid, the oldest first in order.
+	bundles map[types.UID]*render.Bundle
+	order   []types.UID
+	// contents are small and kept for every release that was loaded.
+	contents map[types.UID]*release.Content
+}
+
+// bundle returns a release's rendered objects, from memory or from its archive. A missing or changed archive is an error
+// that wraps archive.ErrMissing or archive.ErrChanged.
+func (r *Reconciler) bundle(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
+	if b := r.loader.get(rel.UID); b != nil {
+		return b, nil
+	}
+	if rel.Spec.Archive == nil {
+		return nil, fmt.Errorf("release %s: %w: it was never rendered", rel.Name, archive.ErrMissing)
+	}
+	data, err := r.Archives.Load(ctx, archiveKey(rel), rel.Spec.Archive)
+	if err != nil {
+		return nil, err
+	}
+	b, err := render.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", archive.ErrChanged, err)
+	}
+	if b.Digest != rel.Spec.Digest {
+		return nil, fmt.Errorf("%w: its digest is %s, the release says %s", archive.ErrChanged, b.Digest, rel.Spec.Digest)
+	}
+	r.loader.put(rel.UID, b)
+	return b, nil
+}
+
+// content returns what the planner must know of a release's objects; a problem when its archive cannot be used.
+func (r *Reconciler) content(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*release.Content, *release.Problem, error) {
+	if c := r.loader.content(rel.UID); c != nil {
+		return c, nil, nil
+	}
+	b, err := r.bundle(ctx, rel)
+	switch {
+	case errors.Is(err, archive.ErrMissing):
+		return nil, &release.Problem{Reason: v1alpha1.ArchiveMissingReason, Message: err.Error()}, nil
+	case errors.Is(err, archive.ErrChanged):
+		return nil, &release.Problem{Reason: v1alpha1.ArchiveChangedReason, Message: err.Error()}, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return r.loader.keepContent(rel.UID, contentOf(b)), nil, nil
+}
+
+// contentOf sorts a bundle's objects by what the planner does with them.
+func contentOf(b *render.Bundle) *release.Content {
+	c := &release.Content{InPlace: map[release.ObjectKey]string{}}
+	for _, o := range b.Objects {
+		key := release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}
+		switch {
+		case o.Narrow:
+			c.Services = append(c.Services, key.Name)
+		case o.Class == v1alpha1.ClassInPlace:
+			c.InPlace[key] = o.Content
+		case !isWorkload(key):
+		case o.AtSwitch:
+			c.AtSwitch = append(c.AtSwitch, key)
+		case o.Class == v1alpha1.ClassRecreate:
+			c.Recreate = append(c.Recreate, key)
+		case o.Class == v1alpha1.ClassVersioned:
+			c.Workloads = append(c.Workloads, key)
+		}
+	}
+	return c
+}
+
+// isWorkload: the kinds whose health a switch waits for.
+func isWorkload(key release.ObjectKey) bool {
+	return (key.Group == "apps" && key.Kind == "Deployment") || (key.Group == "" && key.Kind == "Pod")
+}
+
+func (l *loader) get(uid types.UID) *render.Bundle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bundles[uid]
+}
+
+func (l *loader) put(uid types.UID, b *render.Bundle) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bundles == nil {
+		l.bundles = map[types.UID]*render.Bundle{}
+	}
+	if l.bundles[uid] == nil {
+		l.order = append(l.order, uid)
+	}
+	l.bundles[uid] = b
+	for len(l.order) > cachedBundles {
+		delete(l.bundles, l.order[0])
+		l.order = l.order[1:]
+	}
+}
+
+// drop forgets a bundle, so that the next use reads and checks the archive.
+func (l *loader) drop(uid types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.bundles, uid)
+	delete(l.contents, uid)
+	l.order = slices.DeleteFunc(l.order, func(u types.UID) bool { return u == uid })
+}
+
+func (l *loader) content(uid types.UID) *release.Content {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.contents[uid]
+}
+
+func (l *loader) keepContent(uid types.UID, c *release.Content) *release.Content {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.contents == nil {
+		l.contents = map[types.UID]*release.Content{}
+	}
+	l.contents[uid] = c
+	return c
+}

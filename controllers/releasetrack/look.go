@@ -1,0 +1,217 @@
+package releasetrack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// maxChanges is the largest number of commits of one push that get a release each; older ones are counted in a condition.
+const maxChanges = 100
+
+// lookRequest is all that a look needs, so that it touches nothing of the reconcile.
+type lookRequest struct {
+	track    types.NamespacedName
+	remote   gitsource.Remote
+	ref      gitsource.Ref
+	path     string
+	interval time.Duration
+	// observed is the revision up to which every commit has its outcome; zero: none, or of another source.
+	observed gitsource.Revision
+	// complete: the releases of observed are all there, so that the same tip needs nothing.
+	complete bool
+	// asked identifies spec and annotation that the look answers.
+	asked string
+	// token is the annotation reconcile.fluxcd.io/requestedAt.
+	token string
+}
+
+// found is what a look brings.
+type found struct {
+	revision gitsource.Revision
+	// unchanged: the tip is the one that was observed, and nothing else is to do.
+	unchanged bool
+	// commits that change the path, oldest first; the last one is rendered.
+	commits []gitsource.Meta
+	// truncated is the number of older commits left out.
+	truncated int
+	// newest is the content of the last commit.
+	newest rendered
+}
+
+// rendered is what a commit holds: a bundle, or why it is refused.
+type rendered struct {
+	bundle  *render.Bundle
+	encoded []byte
+	// contentDigest is over the files that were read.
+	contentDigest string
+	refusal       *v1alpha1.ReleaseRefusal
+}
+
+// request gathers what to look for. What was observed counts only when it is of the same source.
+func (r *Reconciler) request(s *scope) (lookRequest, error) {
+	spec := s.track.Spec
+	req := lookRequest{
+		track: s.key(), path: cleanPath(spec.Source.Path), interval: s.track.IntervalOrDefault(),
+		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault()},
+		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
+			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
+		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation],
+	}
+	req.asked = fmt.Sprintf("%d/%s", s.track.Generation, req.token)
+	head := s.releases[s.track.Status.HeadRelease]
+	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && cleanPath(head.Spec.Source.Path) == req.path
+	if sameSource && s.track.Status.ObservedRevision != "" {
+		observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision)
+		if err != nil {
+			return req, fmt.Errorf("status.observedRevision: %w", err)
+		}
+		req.observed, req.complete = observed, true
+	}
+	return req, nil
+}
+
+func cleanPath(p string) string {
+	return path.Clean(strings.TrimPrefix(strings.TrimSpace(p), "./"))
+}
+
+// look lists the remote, and when the tip has moved fetches, walks and renders.
+func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
+	rev, err := f.store.Resolve(ctx, req.remote, req.ref)
+	if err != nil {
+		return nil, err
+	}
+	out := &found{revision: rev}
+	if req.complete && rev == req.observed {
+		out.unchanged = true
+		return out, nil
+	}
+	if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
+		return nil, err
+	}
+	repo, err := f.store.Open(req.remote)
+	if err != nil {
+		return nil, err
+	}
+	walk, err := repo.Walk(ctx, walkFrom(req, rev), rev.Commit, maxChanges, func(t *gitsource.Tree) (string, error) {
+		return fingerprint(t, req.path)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.commits, out.truncated = walk.Changes, walk.Truncated
+	if len(out.commits) == 0 {
+		return out, nil
+	}
+	newest := out.commits[len(out.commits)-1]
+	tree, err := repo.Tree(newest.Commit)
+	if err != nil {
+		return nil, err
+	}
+	out.newest, err = renderCommit(tree, req)
+	return out, err
+}
+
+// walkFrom is the commit from which the walk starts. A branch moves from commit to commit; a tag, a version or a commit
+// that a person names is a jump, which no history has to lead to.
+func walkFrom(req lookRequest, rev gitsource.Revision) string {
+	jumps := req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != ""))
+	if jumps || req.observed.Ref != rev.Ref {
+		return ""
+	}
+	return req.observed.Commit
+}
+
+// fingerprint identifies everything in a commit that the release of a path depends on.
+func fingerprint(t *gitsource.Tree, path string) (string, error) {
+	roots, err := render.Closure(t, path)
+	if err != nil {
+		// What cannot be understood is told apart by its own content; rendering it says what is wrong.
+		roots = []string{path}
+	}
+	h := sha256.New()
+	for _, root := range roots {
+		id, err := t.Hash(root)
+		if errors.Is(err, fs.ErrNotExist) {
+			id = "absent"
+		} else if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s\n", id, root)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
+func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
+	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
+	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name})
+	out := rendered{contentDigest: recorder.digest()}
+	var problems *render.Error
+	var limit *gitsource.LimitError
+	switch {
+	case errors.As(err, &problems) && len(problems.Problems) > 0:
+		out.refusal = &v1alpha1.ReleaseRefusal{Reason: problems.Problems[0].Reason, Message: cut(problems.Error(), 8192)}
+		return out, nil
+	case errors.As(err, &limit), errors.Is(err, gitsource.ErrUnsafeTree):
+		out.refusal = &v1alpha1.ReleaseRefusal{Reason: gitsource.Reason(err), Message: cut(err.Error(), 8192)}
+		return out, nil
+	case err != nil:
+		return out, err
+	}
+	out.bundle = bundle
+	out.encoded, err = bundle.Encode()
+	return out, err
+}
+
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit-3], "") + "..."
+}
+
+// recordingFS remembers the SHA-256 of every file that is read.
+type recordingFS struct {
+	fs.FS
+	files map[string][sha256.Size]byte
+}
+
+func (r *recordingFS) ReadFile(name string) ([]byte, error) {
+	data, err := fs.ReadFile(r.FS, name)
+	if err == nil {
+		r.files[name] = sha256.Sum256(data)
+	}
+	return data, err
+}
+
+func (r *recordingFS) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.FS, name) }
+
+func (r *recordingFS) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
+
+// digest is over the sorted list of "<sha256>  <path>" lines, as sha256sum prints them; "" when nothing was read.
+func (r *recordingFS) digest() string {
+	if len(r.files) == 0 {
+		return ""
+	}
+	var lines []string
+	for name, sum := range r.files {
+		lines = append(lines, hex.EncodeToString(sum[:])+"  "+name+"\n")
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

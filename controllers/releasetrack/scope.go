@@ -1,0 +1,81 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// scope is what one reconcile works on.
+type scope struct {
+	// track as it is being changed; stored is its status as the API server has it.
+	track  *v1alpha1.ReleaseTrack
+	stored v1alpha1.ReleaseTrackStatus
+	// releases of the track as they are being changed, by name, with their status as the API server has it.
+	releases map[string]*v1alpha1.ImmutableRelease
+	written  map[string]v1alpha1.ImmutableReleaseStatus
+	// view and plan are renewed in every round; zero before the first.
+	view release.View
+	plan release.Plan
+	// world is what gather has read besides the view.
+	world world
+	// done are the steps that this reconcile has tried.
+	done map[string]bool
+	// source is what is known of Git.
+	source sourceState
+	// memory of this track across reconciles; lost with the process.
+	memory *trackMemory
+	// wake is the earliest moment to look again; zero: none.
+	after time.Duration
+}
+
+func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack) (*scope, error) {
+	s := &scope{
+		track: track, stored: *track.Status.DeepCopy(),
+		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
+		done: map[string]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track)),
+	}
+	list := &v1alpha1.ImmutableReleaseList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(track.Namespace), client.MatchingFields{trackIndex: track.Name}); err != nil {
+		return nil, fmt.Errorf("list releases: %w", err)
+	}
+	for i := range list.Items {
+		s.addRelease(list.Items[i].DeepCopy())
+	}
+	return s, nil
+}
+
+func (s *scope) addRelease(r *v1alpha1.ImmutableRelease) {
+	s.releases[r.Name] = r
+	s.written[r.Name] = *r.Status.DeepCopy()
+}
+
+func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.track) }
+
+// dirty reports whether the status of a release differs from what is stored.
+func (s *scope) dirty(name string) bool {
+	return !equality.Semantic.DeepEqual(s.written[name], s.releases[name].Status)
+}
+
+// requeueAfter asks for another look after d, unless an earlier one is asked for.
+func (s *scope) requeueAfter(d time.Duration) {
+	d = max(d, time.Millisecond)
+	if s.after == 0 || d < s.after {
+		s.after = d
+	}
+}
+
+func (s *scope) result(now time.Time) ctrl.Result {
+	if !s.plan.Wake.IsZero() {
+		s.requeueAfter(s.plan.Wake.Sub(now))
+	}
+	return ctrl.Result{RequeueAfter: s.after}
+}

@@ -1,0 +1,116 @@
+package releasetrack
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+)
+
+// trackIndex finds the objects of a track in the cache.
+const trackIndex = "stele.dev/track"
+
+// SetupWithManager registers the controller. concurrent is the number of tracks that are worked on at a time.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, concurrent int) error {
+	labelled := []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}}
+	for _, obj := range labelled {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, obj, trackIndex, indexByLabel); err != nil {
+			return fmt.Errorf("index %T: %w", obj, err)
+		}
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ImmutableRelease{}, trackIndex, indexBySpec); err != nil {
+		return fmt.Errorf("index releases: %w", err)
+	}
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named("releasetrack").
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
+		For(&v1alpha1.ReleaseTrack{}, builder.WithPredicates(specOrMetadataChanged())).
+		Watches(&v1alpha1.ImmutableRelease{}, handler.EnqueueRequestsFromMapFunc(releaseToTrack)).
+		WatchesRawSource(source.Channel(r.Git.Events(), &handler.EnqueueRequestForObject{}))
+	for _, obj := range labelled {
+		if _, isPod := obj.(*corev1.Pod); isPod {
+			b = b.Watches(obj, r.podHandler())
+			continue
+		}
+		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(labelToTrack))
+	}
+	return b.Complete(r)
+}
+
+// specOrMetadataChanged leaves out the updates of a track that its own status writes cause.
+func specOrMetadataChanged() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, predicate.LabelChangedPredicate{},
+		predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+		}})
+}
+
+func indexByLabel(obj client.Object) []string {
+	if track := obj.GetLabels()[v1alpha1.TrackLabel]; track != "" {
+		return []string{track}
+	}
+	return nil
+}
+
+func indexBySpec(obj client.Object) []string {
+	if r, ok := obj.(*v1alpha1.ImmutableRelease); ok {
+		return []string{r.Spec.Track}
+	}
+	return nil
+}
+
+func releaseToTrack(_ context.Context, obj client.Object) []ctrl.Request {
+	return requests(obj, indexBySpec(obj))
+}
+
+func labelToTrack(_ context.Context, obj client.Object) []ctrl.Request {
+	return requests(obj, indexByLabel(obj))
+}
+
+func requests(obj client.Object, tracks []string) []ctrl.Request {
+	var out []ctrl.Request
+	for _, t := range tracks {
+		out = append(out, ctrl.Request{NamespacedName: types.NamespacedName{Namespace: obj.GetNamespace(), Name: t}})
+	}
+	return out
+}
+
+// podHandler enqueues the track of a pod, and counts a pod that has gone: confirmed when its containers were seen to have
+// ended before, unconfirmed when it vanished.
+func (r *Reconciler) podHandler() handler.EventHandler {
+	enqueue := func(obj client.Object, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+		for _, req := range requests(obj, indexByLabel(obj)) {
+			q.Add(req)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			enqueue(e.Object, q)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			enqueue(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			if pod, ok := e.Object.(*corev1.Pod); ok && pod.Labels[v1alpha1.ReleaseLabel] != "" {
+				key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.TrackLabel]}
+				r.memory.of(key).podEnded(pod.Labels[v1alpha1.ReleaseLabel], !e.DeleteStateUnknown && apply.Ended(pod))
+			}
+			enqueue(e.Object, q)
+		},
+	}
+}

@@ -1,0 +1,268 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// counterInterval is how often counters alone are written at the most.
+const counterInterval = time.Second
+
+// writeStatus computes the status of the track and of its releases and writes what differs from what is stored.
+func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) error {
+	if s.view.Now.IsZero() {
+		return r.writeTrack(ctx, s, failure)
+	}
+	var errs []error
+	for _, rel := range s.releases {
+		if err := r.writeRelease(ctx, s, rel, true); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, r.writeTrack(ctx, s, failure))...)
+}
+
+// writeRelease describes a release and writes its status when it differs. Counters alone may wait.
+func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, mayWait bool) error {
+	var blocked *release.Problem
+	if b := s.memory.blocked[rel.Name]; b != nil {
+		blocked = &b.problem
+	}
+	ended := s.memory.endedOf(rel.Name)
+	stored := s.written[rel.Name]
+	rel.Status.Terminated.Confirmed = stored.Terminated.Confirmed + ended.confirmed
+	rel.Status.Terminated.Unconfirmed = stored.Terminated.Unconfirmed + ended.unconfirmed
+	release.Describe(rel, s.view, s.plan, blocked)
+	if !s.dirty(rel.Name) {
+		return nil
+	}
+	now := r.Clock.Now()
+	if wait := s.memory.counters[rel.Name].Add(counterInterval).Sub(now); mayWait && wait > 0 && onlyProgress(stored, rel.Status) {
+		s.requeueAfter(wait)
+		return nil
+	}
+	before := rel.DeepCopy()
+	before.Status = stored
+	if err := r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	s.written[rel.Name] = *rel.Status.DeepCopy()
+	s.memory.counters[rel.Name] = now
+	s.memory.endedWritten(rel.Name, ended)
+	return nil
+}
+
+// onlyProgress: nothing differs but counts and messages.
+func onlyProgress(a, b v1alpha1.ImmutableReleaseStatus) bool {
+	return equality.Semantic.DeepEqual(withoutProgress(a), withoutProgress(b))
+}
+
+func withoutProgress(s v1alpha1.ImmutableReleaseStatus) v1alpha1.ImmutableReleaseStatus {
+	s = *s.DeepCopy()
+	s.Replicas, s.Terminated = v1alpha1.ReleaseReplicas{}, v1alpha1.ReleaseTerminated{}
+	for i := range s.Conditions {
+		s.Conditions[i].Message, s.Conditions[i].LastTransitionTime = "", s.Conditions[i].LastTransitionTime
+	}
+	return s
+}
+
+func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) error {
+	describeTrack(s, failure)
+	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
+		return nil
+	}
+	before := s.track.DeepCopy()
+	before.Status = s.stored
+	err := r.Client.Status().Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return client.IgnoreNotFound(err)
+}
+
+// describeTrack computes the track's status. It is the only place that does.
+func describeTrack(s *scope, failure error) {
+	status := &s.track.Status
+	status.ObservedGeneration = s.track.Generation
+	if !s.view.Now.IsZero() {
+		status.ActiveRelease, status.TargetRelease = s.plan.Active, s.plan.Target
+	}
+	set := func(kind string, ok bool, reason, message string) {
+		release.SetCondition(&status.Conditions, s.track.Generation, kind, ok, reason, message)
+	}
+	describeSource(s, set)
+	abnormal := func(kind string, on bool, reason, message string) {
+		if on {
+			set(kind, true, reason, message)
+		} else {
+			apimeta.RemoveStatusCondition(&status.Conditions, kind)
+		}
+	}
+	pinned := s.track.Spec.Pin != "" && s.plan.PinProblem == nil
+	abnormal(v1alpha1.PinnedCondition, pinned, v1alpha1.PinnedReason,
+		fmt.Sprintf("release %s is held until spec.pin is removed; new commits wait", s.track.Spec.Pin))
+	abnormal(v1alpha1.InputsChangedCondition, inputsChanged(s), "RendererChanged",
+		"this version of the operator renders otherwise than the one that made the active release; the next commit uses it")
+	sum := summarize(s, failure)
+	abnormal(v1alpha1.ReconcilingCondition, sum.reconciling, sum.reason, sum.message)
+	abnormal(v1alpha1.StalledCondition, sum.stalled, sum.reason, sum.message)
+	set(v1alpha1.ReadyCondition, sum.ready, sum.reason, sum.message)
+}
+
+// describeSource says how the last look at Git went. Before the first one of this process, what is stored stands.
+func describeSource(s *scope, set func(kind string, ok bool, reason, message string)) {
+	conditions := &s.track.Status.Conditions
+	if !s.source.looked {
+		return
+	}
+	rewritten := errors.Is(s.source.problem, gitsource.ErrNotAncestor)
+	if rewritten {
+		set(v1alpha1.HistoryRewrittenCondition, true, v1alpha1.GitHistoryRewrittenReason, s.source.problem.Error())
+	} else {
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.HistoryRewrittenCondition)
+	}
+	if s.source.problem == nil {
+		set(v1alpha1.SourceFetchedCondition, true, v1alpha1.SucceededReason, "every commit up to "+s.track.Status.ObservedRevision+" has its outcome")
+		return
+	}
+	set(v1alpha1.SourceFetchedCondition, false, sourceReason(s.source.problem), s.source.problem.Error())
+}
+
+func sourceReason(err error) string {
+	var own *sourceError
+	if errors.As(err, &own) {
+		return own.reason
+	}
+	if reason := gitsource.Reason(err); reason != "" {
+		return reason
+	}
+	return v1alpha1.GitFailedReason
+}
+
+// inputsChanged: rendering the active commit today would take another renderer.
+func inputsChanged(s *scope) bool {
+	active := s.releases[s.plan.Active]
+	if active == nil {
+		return false
+	}
+	return !slices.Equal(active.Spec.Inputs, release.Inputs(active.Spec.Source.Path, render.Version))
+}
+
+// summary is Ready with its reason, and whether the track moves or is stuck.
+type summary struct {
+	ready, reconciling, stalled bool
+	reason, message             string
+}
+
+// terminalSource are failures of the source that time alone does not mend.
+var terminalSource = map[string]bool{
+	v1alpha1.GitInvalidURLReason: true, v1alpha1.GitHistoryRewrittenReason: true, v1alpha1.GitInvalidRefReason: true,
+}
+
+// summarize takes the first that applies, worst first:
+//
+//  1. the reconcile itself failed
+//  2. the pin cannot be obeyed
+//  3. a release is staging, or waits for the cluster
+//  4. the head release was rejected, or has failed
+//  5. the active release is not healthy
+//  6. the source cannot be read (a pinned track does not need it)
+//  7. nothing is released yet
+//  8. all is as asked
+func summarize(s *scope, failure error) summary {
+	if failure != nil {
+		return summary{reconciling: true, reason: v1alpha1.InternalErrorReason, message: failure.Error()}
+	}
+	if p := s.plan.PinProblem; p != nil {
+		return summary{stalled: true, reason: p.Reason, message: p.Message}
+	}
+	if sum, ok := summarizeRollout(s); ok {
+		return sum
+	}
+	problem := s.source.problem
+	if c := apimeta.FindStatusCondition(s.track.Status.Conditions, v1alpha1.SourceFetchedCondition); s.track.Spec.Pin == "" && c != nil && c.Status == "False" {
+		terminal := terminalSource[c.Reason]
+		_ = problem
+		return summary{stalled: terminal, reconciling: !terminal, reason: c.Reason, message: c.Message}
+	}
+	active := s.releases[s.plan.Active]
+	switch {
+	case active == nil && s.track.Spec.Suspend:
+		return summary{reason: v1alpha1.SuspendedReason, message: "the track is suspended and nothing is released"}
+	case active == nil && s.track.Status.ObservedRevision == "":
+		return summary{reconciling: true, reason: v1alpha1.WaitingForGitReason, message: "looking at " + s.track.Spec.Source.URL}
+	case active == nil:
+		return summary{reconciling: true, reason: v1alpha1.NoReleaseReason, message: "no release runs"}
+	}
+	return summary{ready: true, reason: v1alpha1.SucceededReason, message: readyMessage(s, active)}
+}
+
+func readyMessage(s *scope, active *v1alpha1.ImmutableRelease) string {
+	message := fmt.Sprintf("release %s of commit %s takes the traffic", active.Name, release.Short(active.Spec.Source.Commit))
+	switch {
+	case s.track.Spec.Pin != "":
+		message += "; pinned"
+	case s.track.Spec.Suspend:
+		message += "; suspended, no new commits are looked for"
+	}
+	return message
+}
+
+func summarizeRollout(s *scope) (summary, bool) {
+	if name := s.plan.Staging; name != "" {
+		message := fmt.Sprintf("release %s is being staged", name)
+		if w := s.plan.Waiting[name]; w.Message != "" {
+			message += ": " + w.Message
+		}
+		if b := s.memory.blocked[name]; b != nil {
+			return summary{reconciling: true, reason: b.problem.Reason, message: fmt.Sprintf("release %s: %s", name, b.problem.Message)}, true
+		}
+		return summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: message}, true
+	}
+	if target := s.releases[s.plan.Target]; target != nil && s.plan.Target != s.plan.Active {
+		sum := summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: fmt.Sprintf("release %s is next", target.Name)}
+		if b := s.memory.blocked[target.Name]; b != nil {
+			sum.reason, sum.message = b.problem.Reason, fmt.Sprintf("release %s: %s", target.Name, b.problem.Message)
+		} else if st, ok := s.plan.Stalled[target.Name]; ok {
+			return summary{stalled: true, reason: st.Reason, message: st.Message}, true
+		} else if w, ok := s.plan.Waiting[target.Name]; ok {
+			sum.reason, sum.message = w.Reason, fmt.Sprintf("release %s: %s", target.Name, w.Message)
+		}
+		return sum, true
+	}
+	if head := s.releases[s.track.Status.HeadRelease]; head != nil && s.track.Spec.Pin == "" {
+		serving := "; nothing runs"
+		if s.plan.Active != "" {
+			serving = fmt.Sprintf("; release %s serves on", s.plan.Active)
+		}
+		if release.IsRefused(head) {
+			return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
+				message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, serving)}, true
+		}
+		if release.IsFailed(head) && head.Status.ActiveRun == 0 {
+			why := ""
+			if c := apimeta.FindStatusCondition(head.Status.Conditions, v1alpha1.HealthyCondition); c != nil {
+				why = ": " + c.Message
+			}
+			return summary{stalled: true, reason: v1alpha1.ReleaseFailedReason, message: fmt.Sprintf("release %s failed%s%s", head.Name, why, serving)}, true
+		}
+	}
+	if st, ok := s.plan.Stalled[s.plan.Active]; ok && s.plan.Active != "" {
+		return summary{stalled: true, reason: st.Reason, message: st.Message}, true
+	}
+	if active := s.releases[s.plan.Active]; active != nil {
+		if c := apimeta.FindStatusCondition(active.Status.Conditions, v1alpha1.ReadyCondition); c != nil && c.Status != "True" {
+			return summary{reconciling: true, reason: c.Reason, message: fmt.Sprintf("release %s: %s", active.Name, c.Message)}, true
+		}
+	}
+	return summary{}, false
+}

@@ -1,0 +1,151 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/kube"
+)
+
+// FieldManager is the name under which the operator owns fields.
+const FieldManager = "stele"
+
+// Writer writes objects of tracks. Its client reads and writes live.
+type Writer struct {
+	Client client.Client
+}
+
+// Describe names an object in messages.
+func Describe(u *unstructured.Unstructured) string {
+	return fmt.Sprintf("%s %s/%s", u.GetKind(), u.GetNamespace(), u.GetName())
+}
+
+// Create creates an object of a run. When it exists already it must be the very one that this run makes (an answer was
+// lost, or the operator was killed after the write); anything else is somebody else's and is not touched.
+func (w *Writer) Create(ctx context.Context, u *unstructured.Unstructured) error {
+	err := w.Client.Create(ctx, u.DeepCopy(), client.FieldOwner(FieldManager))
+	if !apierrors.IsAlreadyExists(err) {
+		return kube.Classify(err, Describe(u))
+	}
+	live, err := w.Metadata(ctx, u)
+	if err != nil {
+		return err
+	}
+	if live == nil {
+		return fmt.Errorf("%s exists and does not; trying again", Describe(u))
+	}
+	if !sameOrigin(live, u) {
+		return kube.Refuse(v1alpha1.ObjectOwnedReason, fmt.Sprintf(
+			"%s exists already and was not made by this run; delete it, or rename the object in Git", Describe(u)))
+	}
+	return nil
+}
+
+func sameOrigin(live *metav1.PartialObjectMetadata, want *unstructured.Unstructured) bool {
+	for _, label := range []string{v1alpha1.TrackLabel, v1alpha1.ReleaseLabel, v1alpha1.RunLabel} {
+		if live.Labels[label] != want.GetLabels()[label] {
+			return false
+		}
+	}
+	return live.Annotations[v1alpha1.DigestAnnotation] == want.GetAnnotations()[v1alpha1.DigestAnnotation]
+}
+
+// Metadata reads an object's metadata live; nil when it does not exist.
+func (w *Writer) Metadata(ctx context.Context, u *unstructured.Unstructured) (*metav1.PartialObjectMetadata, error) {
+	live := &metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(u.GroupVersionKind())
+	err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), live)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, kube.Classify(err, Describe(u))
+	}
+	return live, nil
+}
+
+// Ownership is what an existing object is to a track.
+type Ownership string
+
+const (
+	// Absent: it does not exist.
+	Absent Ownership = "Absent"
+	// Ours: it carries the track's label.
+	Ours Ownership = "Ours"
+	// Adoptable: it is somebody else's, and a person has permitted this track to take it over.
+	Adoptable Ownership = "Adoptable"
+)
+
+// Own tells whose an existing object is; one that may not be taken over is a refusal.
+func (w *Writer) Own(ctx context.Context, u *unstructured.Unstructured, track string) (Ownership, error) {
+	live, err := w.Metadata(ctx, u)
+	switch {
+	case err != nil:
+		return "", err
+	case live == nil:
+		return Absent, nil
+	case live.Labels[v1alpha1.TrackLabel] == track:
+		return Ours, nil
+	case live.Labels[v1alpha1.TrackLabel] != "":
+		return "", kube.Refuse(v1alpha1.ObjectOwnedReason, fmt.Sprintf("%s belongs to track %s; one object has one track",
+			Describe(u), live.Labels[v1alpha1.TrackLabel]))
+	case live.Annotations[v1alpha1.AdoptAnnotation] == track:
+		return Adoptable, nil
+	}
+	return "", kube.Refuse(v1alpha1.ObjectOwnedReason, fmt.Sprintf(
+		"%s exists already and is not this track's; delete it, or let the track take it over: kubectl annotate -n %s %s %s %s=%s",
+		Describe(u), u.GetNamespace(), u.GetKind(), u.GetName(), v1alpha1.AdoptAnnotation, track))
+}
+
+// Apply applies a Stable or InPlace object server-side. The caller knows that it is absent or the track's own.
+func (w *Writer) Apply(ctx context.Context, u *unstructured.Unstructured) error {
+	u = u.DeepCopy()
+	err := w.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership)
+	return kube.Classify(err, Describe(u))
+}
+
+// DryRun asks what Apply would answer, and writes nothing.
+func (w *Writer) DryRun(ctx context.Context, u *unstructured.Unstructured) error {
+	u = u.DeepCopy()
+	err := w.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership, client.DryRunAll)
+	return kube.Classify(err, Describe(u))
+}
+
+// Delete deletes one object in the foreground: it goes when all that it owns is gone. Only the very object that was seen
+// (by uid) is deleted.
+func (w *Writer) Delete(ctx context.Context, obj client.Object) error {
+	uid := obj.GetUID()
+	opts := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationForeground)}
+	if uid != "" {
+		opts = append(opts, client.Preconditions{UID: &uid})
+	}
+	err := w.Client.Delete(ctx, obj, opts...)
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// DeleteLabelled deletes all objects of a kind that carry the labels, but for those named in keep.
+func (w *Writer) DeleteLabelled(ctx context.Context, gvk schema.GroupVersionKind, namespace string, selector labels.Selector, keep []string) error {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(gvk)
+	opts := []client.DeleteAllOfOption{client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector},
+		client.PropagationPolicy(metav1.DeletePropagationBackground)}
+	if fields := exceptNames(keep); fields != nil {
+		opts = append(opts, client.MatchingFieldsSelector{Selector: fields})
+	}
+	err := w.Client.DeleteAllOf(ctx, u, opts...)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return kube.Classify(err, gvk.Kind+"s of the run")
+}

@@ -1,0 +1,125 @@
+// Command stele is the operator: it follows Git, makes each commit an ImmutableRelease, and runs one of them per track.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/controllers/releasetrack"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/kube"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	opts := options{}
+	opts.register(pflag.CommandLine)
+	showVersion := pflag.Bool("version", false, "print the version and exit")
+	pflag.Parse()
+	if *showVersion {
+		_, _ = fmt.Fprintln(os.Stdout, version)
+		return
+	}
+	if err := run(ctrl.SetupSignalHandler(), opts); err != nil && !errors.Is(err, context.Canceled) {
+		_, _ = fmt.Fprintln(os.Stderr, "stele:", err)
+		os.Exit(1)
+	}
+}
+
+// run sets the operator up and runs it until ctx is done.
+func run(ctx context.Context, opts options) error {
+	logger, err := newLogger(opts)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(logger)
+	namespace, err := operatorNamespace(opts.namespace)
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	config.QPS, config.Burst = opts.qps, opts.burst
+	mgr, err := ctrl.NewManager(config, managerOptions(opts, scheme, namespace))
+	if err != nil {
+		return fmt.Errorf("set up the manager: %w", err)
+	}
+	if err := setup(ctx, mgr, opts, namespace); err != nil {
+		return err
+	}
+	logger.Info("starting", "version", version, "namespace", namespace)
+	return mgr.Start(ctx)
+}
+
+// setup makes the controllers, one Setup call each.
+func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string) error {
+	live, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return fmt.Errorf("set up the client: %w", err)
+	}
+	git, err := gitsource.NewStore(filepath.Join(opts.storage, "git"))
+	if err != nil {
+		return fmt.Errorf("set up the Git cache: %w", err)
+	}
+	if opts.createNamespace {
+		if err := ensureNamespace(ctx, live, namespace); err != nil {
+			return err
+		}
+	}
+	clock := kube.NewSteadyClock()
+	tracks := &releasetrack.Reconciler{
+		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
+		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: releasetrack.NewFollower(git, clock, opts.gitWorkers),
+		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(),
+	}
+	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
+		return fmt.Errorf("set up the track controller: %w", err)
+	}
+	return setupProbes(mgr)
+}
+
+// operatorNamespace is the flag, else the namespace of the pod.
+func operatorNamespace(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	data, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return "", errors.New("--namespace: say in which namespace archives and leases are kept (outside a cluster it cannot be found out)")
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+func ensureNamespace(ctx context.Context, c client.Client, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	ns := &corev1.Namespace{}
+	ns.Name = name
+	if err := c.Create(ctx, ns); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("create namespace %s: %w", name, err)
+	}
+	return nil
+}

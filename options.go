@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// options are the flags of the operator. Where Flux has the flag, it is Flux's.
+type options struct {
+	metricsAddr, healthAddr string
+	leaderElection          bool
+	namespace, storage      string
+	createNamespace         bool
+	concurrent, gitWorkers  int
+	qps                     float32
+	burst                   int
+	logLevel, logEncoding   string
+	watchNamespace          string
+}
+
+func (o *options) register(flags *pflag.FlagSet) {
+	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
+	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
+	flags.BoolVar(&o.leaderElection, "enable-leader-election", false, "let one of several replicas work at a time")
+	flags.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, for archives and leases; default: that of its pod")
+	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
+	flags.StringVar(&o.storage, "storage-path", filepath.Join(os.TempDir(), "stele"), "folder for caches; it can be lost")
+	flags.IntVar(&o.concurrent, "concurrent", 8, "tracks that are worked on at a time")
+	flags.IntVar(&o.gitWorkers, "git-workers", 16, "looks at Git under way at a time")
+	flags.Float32Var(&o.qps, "kube-api-qps", 200, "requests a second to the API server")
+	flags.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
+	flags.StringVar(&o.logEncoding, "log-encoding", "json", "json or console")
+	flags.StringVar(&o.watchNamespace, "watch-namespace", "", "watch tracks of this namespace only; default: all")
+}
+
+func newLogger(o options) (logr.Logger, error) {
+	var level zapcore.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return logr.Logger{}, fmt.Errorf("--log-level: %w", err)
+	}
+	encoder := zap.JSONEncoder()
+	if o.logEncoding == "console" {
+		encoder = zap.ConsoleEncoder()
+	}
+	return zap.New(encoder, zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)), nil
+}
+
+// managerOptions: the cache holds workloads of tracks only, and reads of our own kinds wait for our own writes.
+func managerOptions(o options, scheme *runtime.Scheme, namespace string) ctrl.Options {
+	out := ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddr},
+		HealthProbeBindAddress:        o.healthAddr,
+		LeaderElection:                o.leaderElection,
+		LeaderElectionID:              "stele-leader",
+		LeaderElectionNamespace:       namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 ptr.To(15 * time.Second),
+		RenewDeadline:                 ptr.To(10 * time.Second),
+		RetryPeriod:                   ptr.To(2 * time.Second),
+		GracefulShutdownTimeout:       ptr.To(20 * time.Second),
+		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
+		Cache:                         cacheOptions(),
+	}
+	if o.watchNamespace != "" {
+		out.Cache.DefaultNamespaces = map[string]cache.Config{o.watchNamespace: {}}
+	}
+	return out
+}
+
+func cacheOptions() cache.Options {
+	ofTracks := labels.NewSelector()
+	if exists, err := labels.NewRequirement(v1alpha1.TrackLabel, selection.Exists, nil); err == nil {
+		ofTracks = ofTracks.Add(*exists)
+	}
+	byObject := map[client.Object]cache.ByObject{}
+	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}} {
+		byObject[obj] = cache.ByObject{Label: ofTracks}
+	}
+	return cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}
+}
+
+// setupProbes: alive when the process answers, ready when its caches can be read.
+func setupProbes(mgr ctrl.Manager) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.AddReadyzCheck("ping", healthz.Ping)
+}
