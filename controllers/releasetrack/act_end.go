@@ -103,7 +103,7 @@ func (r *Reconciler) sweep(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 			return err
 		}
 		if len(inUse) == 0 {
-			release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.DeletableCondition, true, string(rel.Status.Phase),
+			release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.DeletableCondition, true, string(release.Phase(rel)),
 				"nothing of it is left in the cluster")
 		} else {
 			release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.DeletableCondition, false, v1alpha1.ObjectsInUseReason,

@@ -1,0 +1,147 @@
+# Stele: every target has a help line; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+NAME ?= dev
+CLUSTER_DIR := $(CURDIR)/.cluster
+KUBECONFIG ?= $(CLUSTER_DIR)/$(NAME)/kubeconfig
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMG ?= stele.local/stele:$(VERSION)
+
+TOOL = go tool -modfile=$(CURDIR)/hack/tools/go.mod
+CONTROLPLANE = go run -C hack/controlplane .
+# Tests that need a real API server find one here; it is built on first use.
+ASSETS = $$($(CONTROLPLANE) assets)
+
+##@ Start here
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: bin/stele ## Tell the main story on an embedded cluster, with a real Git server.
+	go run ./hack/demo --operator bin/stele
+
+.PHONY: demo-down
+demo-down: ## Stop everything that the demo left running.
+	go run ./hack/demo down
+
+.PHONY: test
+test: test-unit test-env test-e2e ## Run every test: unit, real API server, embedded cluster.
+
+##@ Build
+
+.PHONY: generate
+generate: ## Generate deepcopy code.
+	$(TOOL) controller-gen object:headerFile=hack/boilerplate/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate CRDs and RBAC from markers.
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=stele paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: build
+build: bin/stele ## Build the operator.
+
+.PHONY: bin/stele
+bin/stele:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stele .
+
+.PHONY: image
+image: ## Build the container image with ko, as an OCI layout in dist/image (no Docker needed).
+	mkdir -p dist
+	KO_DOCKER_REPO=$(firstword $(subst :, ,$(IMG))) VERSION=$(VERSION) $(TOOL) ko build --bare --push=false --oci-layout-path=dist/image --tags=$(VERSION) .
+
+.PHONY: build-installer
+build-installer: ## Write one YAML that installs everything: dist/install.yaml.
+	mkdir -p dist
+	go run ./hack/installer --image $(IMG) config/default > dist/install.yaml
+
+##@ Check
+
+.PHONY: fmt
+fmt: ## Format the code.
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: vet
+vet: ## Vet the code of every module.
+	go vet ./...
+	cd hack/controlplane && go vet ./...
+
+.PHONY: lint
+lint: ## Lint the code.
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no cluster, with the race detector.
+	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench)
+
+.PHONY: test-env
+test-env: ## Run the tests against a real API server.
+	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -timeout 10m ./test/envtest/...
+
+.PHONY: test-e2e
+test-e2e: bin/stele ## Run the tests on the embedded cluster.
+	go test -count=1 -timeout 25m -v ./test/e2e/...
+
+.PHONY: test-cluster
+test-cluster: ## Test the embedded cluster itself.
+	cd hack/controlplane && go test -count=1 ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s).
+	hack/fuzz.sh $${FUZZTIME:-10s}
+
+.PHONY: bench
+bench: bin/stele ## Measure every budget against a bare client in the same run; see docs/benchmarks.md.
+	go run ./test/bench --operator bin/stele $(BENCH_ARGS)
+
+.PHONY: verify
+verify: ## Fail when generated files, formatting, modules or docs are stale.
+	hack/verify.sh
+
+.PHONY: presubmit
+presubmit: vet test verify ## Exactly what CI runs.
+
+##@ Run
+
+.PHONY: cluster-up
+cluster-up: ## Start an embedded cluster: make cluster-up NAME=x.
+	@$(CONTROLPLANE) up --name $(NAME) --dir $(CLUSTER_DIR)/$(NAME)
+
+.PHONY: cluster-down
+cluster-down: ## Stop an embedded cluster: make cluster-down NAME=x.
+	@$(CONTROLPLANE) down --name $(NAME) --dir $(CLUSTER_DIR)/$(NAME)
+
+.PHONY: cluster-status
+cluster-status: ## Show the embedded clusters.
+	@$(CONTROLPLANE) status --dir $(CLUSTER_DIR)
+
+.PHONY: install
+install: ## Install the CRDs: make install KUBECONFIG=...
+	$(KUBECTL) apply --server-side --kubeconfig $(KUBECONFIG) -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs; workloads stay.
+	$(KUBECTL) delete --ignore-not-found --kubeconfig $(KUBECONFIG) -k config/crd
+
+.PHONY: run
+run: bin/stele ## Run the operator from source in the foreground: make run KUBECONFIG=...
+	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console $(RUN_ARGS)
+
+.PHONY: deploy
+deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...
+	go run ./hack/installer --image $(IMG) config/default | $(KUBECTL) apply --server-side --kubeconfig $(KUBECONFIG) -f -
+
+.PHONY: undeploy
+undeploy: ## Remove what deploy applied; workloads stay.
+	go run ./hack/installer --image $(IMG) config/default | $(KUBECTL) delete --ignore-not-found --kubeconfig $(KUBECONFIG) -f -
+
+.PHONY: clean
+clean: ## Remove build results. Clusters are stopped with cluster-down.
+	rm -rf bin dist cover.out
+
+# kubectl of the embedded cluster, else the one in PATH.
+KUBECTL = $(firstword $(wildcard $(CLUSTER_DIR)/$(NAME)/bin/kubectl) kubectl)

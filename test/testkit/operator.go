@@ -1,0 +1,126 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// OperatorNamespace is where an operator under test keeps archives and leases.
+const OperatorNamespace = "stele-system"
+
+// Operator is the operator as a process of its own.
+type Operator struct {
+	// LogFile is where it writes; MetricsURL and HealthURL are on loopback.
+	LogFile, MetricsURL, HealthURL string
+
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// BuildOperator builds the operator's binary once for a test run and returns its path.
+func BuildOperator(ctx context.Context) (string, error) {
+	out := filepath.Join(Root(), "bin", "stele")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, ".")
+	cmd.Dir, cmd.Env = Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the operator: %w: %s", err, text)
+	}
+	return out, nil
+}
+
+// StartOperator starts the binary against a cluster and waits until it is healthy. dir holds its log and its Git cache; a
+// second start with the same dir finds the cache of the first.
+func StartOperator(ctx context.Context, binary string, c *Cluster, dir string, args ...string) (*Operator, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	metrics, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	health, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	o := &Operator{LogFile: filepath.Join(dir, "operator.log"), MetricsURL: "http://" + metrics + "/metrics", HealthURL: "http://" + health, done: make(chan struct{})}
+	log, err := os.OpenFile(o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--create-namespace", "--metrics-addr", metrics,
+		"--health-addr", health, "--storage-path", filepath.Join(dir, "store")}, args...)...)
+	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	o.cmd.Stdout, o.cmd.Stderr = log, log
+	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := o.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = o.cmd.Wait()
+		close(o.done)
+	}()
+	return o, Eventually(ctx, 30*time.Second, o.healthy)
+}
+
+func (o *Operator) healthy(ctx context.Context) error {
+	select {
+	case <-o.done:
+		return fmt.Errorf("the operator ended; see %s", o.LogFile)
+	default:
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.HealthURL+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("readyz answers %s", resp.Status)
+	}
+	return nil
+}
+
+// PID of the process.
+func (o *Operator) PID() int { return o.cmd.Process.Pid }
+
+// Kill ends the operator as a crash does, with SIGKILL.
+func (o *Operator) Kill() error { return o.signal(syscall.SIGKILL) }
+
+// Stop ends the operator as Kubernetes does, with SIGTERM, and waits.
+func (o *Operator) Stop() error { return o.signal(syscall.SIGTERM) }
+
+// Release leaves the process running when this one ends.
+func (o *Operator) Release() error { return o.cmd.Process.Release() }
+
+func (o *Operator) signal(sig syscall.Signal) error {
+	if err := o.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-o.done:
+		return nil
+	case <-time.After(30 * time.Second):
+		return errors.New("the operator did not end within 30s")
+	}
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
