@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/kube"
@@ -55,6 +56,8 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 	if err := r.do(ctx, s, step); err != nil {
 		return false, err
 	}
+	ctrl.LoggerFrom(ctx).Info("step done", "step", step.Kind, "release", step.Release, "run", step.Run, "outcome", step.Outcome)
+	stepsDone.WithLabelValues(string(step.Kind)).Inc()
 	if b := s.memory.blocked[step.Release]; b != nil && b.step == string(step.Kind) {
 		delete(s.memory.blocked, step.Release)
 	}
@@ -149,6 +152,7 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	rel.Status.ActiveRun = rel.Status.Run
 	rel.Status.Times.Activated = r.microNow()
+	rolloutSeconds.Observe(rel.Status.Times.Activated.Sub(rel.Status.Times.Staged.Time).Seconds())
 	s.track.Status.ActiveRelease = rel.Name
 	r.event(rel, corev1.EventTypeNormal, "Active", "Switch", fmt.Sprintf("run %d of commit %s takes the traffic", rel.Status.Run, rel.Spec.Source.Commit))
 	return r.flush(ctx, s, rel)

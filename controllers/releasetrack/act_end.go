@@ -59,7 +59,7 @@ func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.
 	names := s.gitNames()
 	for _, d := range s.world.deployments {
 		key := runKey(d.Labels)
-		object := gitKey(names, key, "apps", "Deployment", d.Name)
+		object := gitKey(names, "apps", "Deployment", d.Name)
 		if staging == nil || !slices.Contains(keys, key) || !slices.Contains(staging.Recreate, object) || !d.DeletionTimestamp.IsZero() {
 			continue
 		}

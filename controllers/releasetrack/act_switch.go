@@ -2,6 +2,7 @@ package releasetrack
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,7 +58,14 @@ func (r *Reconciler) mustMove(s *scope, o *render.StampedObject, key release.Run
 // replaceAtSwitch deletes what other runs have of the kinds that start at the switch, and creates the run's own: two
 // autoscalers, or two consumers of a queue, must not be at work together.
 func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, key release.RunKey) error {
-	for _, gvk := range atSwitchKinds(s, r, rel, st) {
+	kinds, err := r.atSwitchKinds(ctx, s, st)
+	if err != nil {
+		return err
+	}
+	if err := r.stopAtSwitch(ctx, s, rel, key); err != nil {
+		return err
+	}
+	for _, gvk := range kinds {
 		for _, others := range othersOf(rel.Spec.Track, key) {
 			if err := r.Writer.DeleteLabelled(ctx, gvk, rel.Namespace, others, nil); err != nil {
 				return err
@@ -74,34 +82,54 @@ func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha
 	return nil
 }
 
-// atSwitchKinds are the kinds of which the active or the new release has objects that start at the switch. Workloads of old
-// runs are ended by name elsewhere.
-func atSwitchKinds(s *scope, r *Reconciler, rel *v1alpha1.ImmutableRelease, st *render.Stamped) []schema.GroupVersionKind {
-	var out []schema.GroupVersionKind
-	seen := map[schema.GroupVersionKind]bool{}
-	add := func(gvk schema.GroupVersionKind) {
-		if !seen[gvk] && !isWorkload(release.ObjectKey{Group: gvk.Group, Kind: gvk.Kind}) {
-			seen[gvk] = true
-			out = append(out, gvk)
-		}
-	}
-	active := s.releases[s.plan.Active]
-	if active == nil {
-		return nil
-	}
-	for _, o := range st.Objects {
-		if o.AtSwitch {
-			add(o.Object.GroupVersionKind())
-		}
-	}
-	if b := r.loader.get(active.UID); b != nil && active != rel {
-		for _, o := range b.Objects {
-			if o.AtSwitch {
-				add(o.Object.GroupVersionKind())
+// stopAtSwitch deletes the workloads of other runs that start at the switch.
+func (r *Reconciler) stopAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, key release.RunKey) error {
+	replaced := map[release.ObjectKey]bool{}
+	for _, name := range []string{s.plan.Active, rel.Name} {
+		if content := s.view.Contents[name]; content != nil {
+			for _, object := range content.AtSwitch {
+				replaced[object] = true
 			}
 		}
 	}
-	return out
+	names := s.gitNames()
+	for _, d := range s.world.deployments {
+		other := runKey(d.Labels)
+		if other == key || other.Run == 0 || !d.DeletionTimestamp.IsZero() || !replaced[gitKey(names, "apps", "Deployment", d.Name)] {
+			continue
+		}
+		if err := r.Writer.Delete(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atSwitchKinds are the kinds, besides workloads, of which the active or the new release has objects that start at the switch.
+// Without an active release there is nothing to replace.
+func (r *Reconciler) atSwitchKinds(ctx context.Context, s *scope, st *render.Stamped) ([]schema.GroupVersionKind, error) {
+	active := s.releases[s.plan.Active]
+	if active == nil {
+		return nil, nil
+	}
+	var out []schema.GroupVersionKind
+	add := func(gvk schema.GroupVersionKind, atSwitch bool) {
+		if atSwitch && !slices.Contains(out, gvk) && !isWorkload(release.ObjectKey{Group: gvk.Group, Kind: gvk.Kind}) {
+			out = append(out, gvk)
+		}
+	}
+	for _, o := range st.Objects {
+		add(o.Object.GroupVersionKind(), o.AtSwitch)
+	}
+	old, err := r.bundle(ctx, active)
+	if err != nil {
+		// What the active release holds cannot be read; its leftovers go when it is swept.
+		return out, nil //nolint:nilerr // a switch must not wait for an archive that nobody needs any more
+	}
+	for _, o := range old.Objects {
+		add(o.Object.GroupVersionKind(), o.AtSwitch)
+	}
+	return out, nil
 }
 
 // othersOf selects every Versioned object of a track that is not of the run: those of other releases, and those of earlier

@@ -69,6 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if apierrors.IsNotFound(err) {
 			r.Git.Forget(req.NamespacedName)
 			r.memory.forget(req.NamespacedName)
+			forgetMetrics(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -97,7 +98,7 @@ func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
 		if err := r.gather(ctx, s); err != nil {
 			return err
 		}
-		s.plan = release.Decide(s.view)
+		s.plan, s.planned = release.Decide(s.view), true
 		acted, err := r.act(ctx, s)
 		if err != nil {
 			return err
@@ -125,11 +126,14 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, track *v1alpha1.Releas
 // finish writes status and picks when to look again. A refusal of the cluster is in status already and is tried again later;
 // a conflict means that the world moved on, and an event of it is on its way.
 func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
+	conflict := apierrors.IsConflict(err)
+	err = ignoreConflict(err)
 	statusErr := r.writeStatus(ctx, s, err)
-	if err = errors.Join(ignoreConflict(err), ignoreConflict(statusErr)); err != nil {
+	conflict = conflict || apierrors.IsConflict(statusErr)
+	if err = errors.Join(err, ignoreConflict(statusErr)); err != nil {
 		return ctrl.Result{}, err
 	}
-	if apierrors.IsConflict(statusErr) {
+	if conflict {
 		s.requeueAfter(50 * time.Millisecond)
 	}
 	return s.result(r.Clock.Now()), nil

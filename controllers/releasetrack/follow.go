@@ -88,6 +88,13 @@ func (f *Follower) take(key types.NamespacedName) *look {
 	return l
 }
 
+// putBack returns a look that could not be made into releases, so that it is tried again and not lost.
+func (f *Follower) putBack(l *look) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.of(l.request.track).last = l
+}
+
 // due reports whether it is time to look: the interval is over, or the request differs from the last one.
 func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Duration) {
 	f.mu.Lock()
@@ -115,6 +122,7 @@ func (f *Follower) start(ctx context.Context, req lookRequest) {
 		defer func() { <-f.slots }()
 		l := &look{request: req}
 		l.found, l.err = safely(func() (*found, error) { return f.look(ctx, req) })
+		gitLooks.WithLabelValues(resultOf(l)).Inc()
 		f.finish(l)
 	}()
 }
@@ -170,6 +178,7 @@ type sourceState struct {
 func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 	if l := r.Git.take(s.key()); l != nil {
 		if err := r.ingest(ctx, s, l); err != nil {
+			r.Git.putBack(l)
 			return err
 		}
 	}

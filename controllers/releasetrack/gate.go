@@ -25,12 +25,9 @@ type review struct {
 }
 
 // permit asks the cluster whether a release may run: every kind known, the service account allowed, no object somebody else's,
-// no change of a Stable object refused. A refusal is asked again later; a release that passed is not asked again.
+// no change of a Stable object refused. It is asked for every run; a refusal is asked again later.
 func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	account := s.track.Spec.ServiceAccountName
-	if s.memory.permitted[rel.Name] == account {
-		return nil
-	}
 	bundle, err := r.bundle(ctx, rel)
 	if err != nil {
 		return err
@@ -42,11 +39,7 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 	if err := r.accountExists(ctx, s.track.Namespace, account); err != nil {
 		return err
 	}
-	if err := r.ask(ctx, s.track.Namespace, account, reviews); err != nil {
-		return err
-	}
-	s.memory.permitted[rel.Name] = account
-	return nil
+	return r.ask(ctx, s.track.Namespace, account, reviews)
 }
 
 // reviews lists the questions of a bundle, one per kind and verb.

@@ -146,7 +146,7 @@ func (s *scope) runs() map[release.RunKey]release.Run {
 		update(key, func(run *release.Run) { countPod(run, p) })
 		if len(p.OwnerReferences) == 0 {
 			update(key, func(run *release.Run) {
-				run.Workloads[gitKey(names, key, "", "Pod", p.Name)] = apply.PodHealth(p)
+				run.Workloads[gitKey(names, "", "Pod", p.Name)] = apply.PodHealth(p)
 			})
 		}
 	}
@@ -156,7 +156,7 @@ func (s *scope) runs() map[release.RunKey]release.Run {
 			continue
 		}
 		update(key, func(run *release.Run) {
-			run.Workloads[gitKey(names, key, "apps", "Deployment", d.Name)] = apply.DeploymentHealth(d, s.podsOf(d.Name))
+			run.Workloads[gitKey(names, "apps", "Deployment", d.Name)] = apply.DeploymentHealth(d, s.podsOf(d.Name))
 			noteDeletion(run, d)
 		})
 	}
@@ -226,7 +226,7 @@ func (s *scope) gitNames() map[string]string {
 	return out
 }
 
-func gitKey(names map[string]string, _ release.RunKey, group, kind, name string) release.ObjectKey {
+func gitKey(names map[string]string, group, kind, name string) release.ObjectKey {
 	if known, ok := names[kind+"/"+name]; ok {
 		name = known
 	}

@@ -38,11 +38,8 @@ func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*core
 // ingest makes a release of every commit that a look has found, oldest first, and only then moves observedRevision: killed
 // in between, the next look finds the same commits and the releases that are there already.
 func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
-	if l.err != nil {
-		return nil
-	}
-	defer func() { s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256) }()
-	if l.found.unchanged || l.request.asked != fmt.Sprintf("%d/%s", s.track.Generation, l.request.token) {
+	s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256)
+	if l.err != nil || l.found.unchanged || l.request.asked != fmt.Sprintf("%d/%s", s.track.Generation, l.request.token) {
 		return nil
 	}
 	if len(l.found.commits) > 0 {
@@ -180,6 +177,9 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	s.addRelease(rel)
 	rel.Status = status
+	if rel.Spec.Refusal != nil {
+		r.event(rel, corev1.EventTypeWarning, rel.Spec.Refusal.Reason, "Reject", rel.Spec.Refusal.Message)
+	}
 	c.add(rel)
 	return rel, nil
 }

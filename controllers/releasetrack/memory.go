@@ -24,8 +24,6 @@ type trackMemory struct {
 	switched release.RunKey
 	// swept: see release.View.
 	swept map[string]string
-	// permitted are releases that the cluster gates let pass, with the service account that was asked.
-	permitted map[string]string
 	// tried is when a step was last done; the cache may not show yet what it caused.
 	tried map[string]time.Time
 	// blocked are releases that the cluster refuses.
@@ -57,7 +55,7 @@ func (m *memory) of(key types.NamespacedName) *trackMemory {
 	t := m.tracks[key]
 	if t == nil {
 		t = &trackMemory{
-			made: map[release.RunKey]bool{}, swept: map[string]string{}, permitted: map[string]string{},
+			made: map[release.RunKey]bool{}, swept: map[string]string{},
 			tried: map[string]time.Time{}, blocked: map[string]*blockage{}, counters: map[string]time.Time{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
@@ -107,7 +105,6 @@ func (t *trackMemory) endedWritten(releaseName string, e endedPods) {
 // forgetRelease drops everything about a release that is gone.
 func (t *trackMemory) forgetRelease(name string) {
 	delete(t.swept, name)
-	delete(t.permitted, name)
 	delete(t.blocked, name)
 	delete(t.counters, name)
 	for key := range t.made {

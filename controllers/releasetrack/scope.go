@@ -25,6 +25,8 @@ type scope struct {
 	// view and plan are renewed in every round; zero before the first.
 	view release.View
 	plan release.Plan
+	// planned: view and plan are whole. Without, no status is computed from them.
+	planned bool
 	// world is what gather has read besides the view.
 	world world
 	// done are the steps that this reconcile has tried.

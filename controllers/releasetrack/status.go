@@ -22,7 +22,7 @@ const counterInterval = time.Second
 
 // writeStatus computes the status of the track and of its releases and writes what differs from what is stored.
 func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) error {
-	if s.view.Now.IsZero() {
+	if !s.planned {
 		return r.writeTrack(ctx, s, failure)
 	}
 	var errs []error
@@ -73,13 +73,14 @@ func withoutProgress(s v1alpha1.ImmutableReleaseStatus) v1alpha1.ImmutableReleas
 	s = *s.DeepCopy()
 	s.Replicas, s.Terminated = v1alpha1.ReleaseReplicas{}, v1alpha1.ReleaseTerminated{}
 	for i := range s.Conditions {
-		s.Conditions[i].Message, s.Conditions[i].LastTransitionTime = "", s.Conditions[i].LastTransitionTime
+		s.Conditions[i].Message = ""
 	}
 	return s
 }
 
 func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) error {
 	describeTrack(s, failure)
+	measureTrack(s.track)
 	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
 		return nil
 	}
@@ -93,7 +94,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 func describeTrack(s *scope, failure error) {
 	status := &s.track.Status
 	status.ObservedGeneration = s.track.Generation
-	if !s.view.Now.IsZero() {
+	if s.planned {
 		status.ActiveRelease, status.TargetRelease = s.plan.Active, s.plan.Target
 	}
 	set := func(kind string, ok bool, reason, message string) {

@@ -1,0 +1,61 @@
+package releasetrack
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// Metrics carry names of tracks and conditions only: no commit, no URL, nobody's name.
+var (
+	trackCondition = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "stele_track_condition", Help: "1 when the condition of the track is True, 0 when it is False or absent.",
+	}, []string{"namespace", "track", "type"})
+	stepsDone = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_steps_total", Help: "Steps of rollouts that were done, by kind.",
+	}, []string{"step"})
+	gitLooks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_git_looks_total", Help: "Looks at remote repositories, by result (a reason, Unchanged or Changed).",
+	}, []string{"result"})
+	rolloutSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "stele_rollout_duration_seconds", Help: "Time from the beginning of a run to the end of its traffic switch.",
+		Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800},
+	})
+)
+
+func init() {
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, rolloutSeconds)
+}
+
+// measured are the conditions that have a metric.
+var measured = []string{v1alpha1.ReadyCondition, v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition, v1alpha1.SourceFetchedCondition,
+	v1alpha1.HistoryRewrittenCondition, v1alpha1.PinnedCondition}
+
+func measureTrack(t *v1alpha1.ReleaseTrack) {
+	isTrue := map[string]float64{}
+	for _, c := range t.Status.Conditions {
+		if c.Status == "True" {
+			isTrue[c.Type] = 1
+		}
+	}
+	for _, kind := range measured {
+		trackCondition.WithLabelValues(t.Namespace, t.Name, kind).Set(isTrue[kind])
+	}
+}
+
+func forgetMetrics(key types.NamespacedName) {
+	trackCondition.DeletePartialMatch(prometheus.Labels{"namespace": key.Namespace, "track": key.Name})
+}
+
+// resultOf names a finished look for the metric.
+func resultOf(l *look) string {
+	switch {
+	case l.err != nil:
+		return sourceReason(l.err)
+	case l.found.unchanged:
+		return "Unchanged"
+	}
+	return "Changed"
+}
