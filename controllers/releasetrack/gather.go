@@ -210,16 +210,25 @@ func (s *scope) podsOf(deployment string) []*corev1.Pod {
 	return out
 }
 
-// gitNames maps the stamped names of workloads of every known run to their names in Git.
+// gitNames maps the stamped names of workloads, of every run that has any, to their names in Git.
 func (s *scope) gitNames() map[string]string {
+	present := map[release.RunKey]bool{}
+	for _, d := range s.world.deployments {
+		present[runKey(d.Labels)] = true
+	}
+	for _, p := range s.world.pods {
+		present[runKey(p.Labels)] = true
+	}
 	out := map[string]string{}
-	for _, rel := range s.releases {
-		for run := int32(1); run <= rel.Status.Run; run++ {
-			id := identity(rel, run)
-			for _, o := range rel.Spec.Objects {
-				if isWorkload(release.ObjectKey{Group: o.Group, Kind: o.Kind}) && o.Class != v1alpha1.ClassInPlace {
-					out[o.Kind+"/"+render.StampedName(o.Kind, o.Name, id)] = o.Name
-				}
+	for key := range present {
+		rel := s.releases[key.Release]
+		if rel == nil {
+			continue
+		}
+		id := identity(rel, key.Run)
+		for _, o := range rel.Spec.Objects {
+			if isWorkload(release.ObjectKey{Group: o.Group, Kind: o.Kind}) && o.Class != v1alpha1.ClassInPlace {
+				out[o.Kind+"/"+render.StampedName(o.Kind, o.Name, id)] = o.Name
 			}
 		}
 	}
@@ -311,6 +320,9 @@ func (s *scope) inUse() map[string][]string {
 		return out
 	}
 	for _, rel := range s.releases {
+		if release.IsDeletable(rel) {
+			continue
+		}
 		for run := int32(1); run <= rel.Status.Run; run++ {
 			for _, o := range rel.Spec.Objects {
 				if name := render.StampedName(o.Kind, o.Name, identity(rel, run)); o.Class == v1alpha1.ClassVersioned && named[o.Kind+"/"+name] {

@@ -7,10 +7,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -20,14 +23,42 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/kube"
 )
 
 // trackIndex finds the objects of a track in the cache.
 const trackIndex = "stele.dev/track"
 
+// followed are the kinds of which the cache holds what belongs to tracks, and whose changes wake their track.
+func followed() []client.Object {
+	return []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}}
+}
+
+// CacheOptions are what the controller needs of its manager's cache: workloads of tracks, and nothing else of the cluster.
+func CacheOptions() cache.Options {
+	ofTracks := labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.Exists))
+	byObject := map[client.Object]cache.ByObject{}
+	for _, obj := range followed() {
+		byObject[obj] = cache.ByObject{Label: ofTracks}
+	}
+	return cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}
+}
+
+// New makes the reconciler of a manager. live reads and writes without a cache; namespace is the operator's own.
+func New(mgr ctrl.Manager, live client.Client, git *gitsource.Store, namespace string, gitWorkers int) *Reconciler {
+	clock := kube.NewSteadyClock()
+	return &Reconciler{
+		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
+		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: NewFollower(git, clock, gitWorkers),
+		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(),
+	}
+}
+
 // SetupWithManager registers the controller. concurrent is the number of tracks that are worked on at a time.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, concurrent int) error {
-	labelled := []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}}
+	labelled := followed()
 	for _, obj := range labelled {
 		if err := mgr.GetFieldIndexer().IndexField(ctx, obj, trackIndex, indexByLabel); err != nil {
 			return fmt.Errorf("index %T: %w", obj, err)

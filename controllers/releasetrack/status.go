@@ -189,10 +189,8 @@ func summarize(s *scope, failure error) summary {
 	if sum, ok := summarizeRollout(s); ok {
 		return sum
 	}
-	problem := s.source.problem
 	if c := apimeta.FindStatusCondition(s.track.Status.Conditions, v1alpha1.SourceFetchedCondition); s.track.Spec.Pin == "" && c != nil && c.Status == "False" {
 		terminal := terminalSource[c.Reason]
-		_ = problem
 		return summary{stalled: terminal, reconciling: !terminal, reason: c.Reason, message: c.Message}
 	}
 	active := s.releases[s.plan.Active]

@@ -2,6 +2,8 @@ package release
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,21 +16,27 @@ const messageLimit = 2048
 
 // SetCondition sets one condition with the object's generation, and cuts a message that is too long.
 func SetCondition(conditions *[]metav1.Condition, generation int64, kind string, status bool, reason, message string) {
+	setConditionAt(conditions, time.Time{}, generation, kind, status, reason, message)
+}
+
+// setConditionAt is SetCondition with the time of a transition; zero: that of the clock.
+func setConditionAt(conditions *[]metav1.Condition, now time.Time, generation int64, kind string, status bool, reason, message string) {
 	value := metav1.ConditionFalse
 	if status {
 		value = metav1.ConditionTrue
 	}
 	if len(message) > messageLimit {
-		message = message[:messageLimit-3] + "..."
+		// Half a rune would come back from the API server as another one, and be written again at every reconcile.
+		message = strings.ToValidUTF8(message[:messageLimit-3], "") + "..."
 	}
 	apimeta.SetStatusCondition(conditions, metav1.Condition{Type: kind, Status: value, Reason: reason, Message: message,
-		ObservedGeneration: generation})
+		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now)})
 }
 
 // Describe computes phase, counts and conditions of one release from its facts, the plan and the world. It is the only
 // place that does. blocked is why the cluster refuses the release, if it does.
 func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
-	d := describer{r: r, view: v, plan: p, blocked: blocked}
+	d := describer{r: r, view: v, plan: p, blocked: blocked, said: map[string]bool{}}
 	r.Status.ObservedGeneration = r.Generation
 	r.Status.Phase = Phase(r)
 	d.counts()
@@ -43,10 +51,13 @@ type describer struct {
 	view    View
 	plan    Plan
 	blocked *Problem
+	// said are the conditions that were set this time.
+	said map[string]bool
 }
 
 func (d *describer) set(kind string, status bool, reason, message string) {
-	SetCondition(&d.r.Status.Conditions, d.r.Generation, kind, status, reason, message)
+	d.said[kind] = true
+	setConditionAt(&d.r.Status.Conditions, d.view.Now, d.r.Generation, kind, status, reason, message)
 }
 
 func (d *describer) remove(kind string) { apimeta.RemoveStatusCondition(&d.r.Status.Conditions, kind) }
@@ -153,9 +164,19 @@ func (d *describer) ending() {
 
 // summary sets Ready, Reconciling and Stalled as kstatus reads them: Ready=True means "as it should be", which for a
 // release that has ended is that nothing of it runs.
+//
+// Reconciling and Stalled are removed only where they no longer hold: one that was removed and set again would have
+// another transition time, and so be written, at every reconcile.
 func (d *describer) summary() {
-	d.remove(v1alpha1.ReconcilingCondition)
-	d.remove(v1alpha1.StalledCondition)
+	d.conclude()
+	for _, kind := range []string{v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition} {
+		if !d.said[kind] {
+			d.remove(kind)
+		}
+	}
+}
+
+func (d *describer) conclude() {
 	stalled, isStalled := d.plan.Stalled[d.r.Name]
 	phase := d.r.Status.Phase
 	switch {
@@ -167,6 +188,9 @@ func (d *describer) summary() {
 			reason, message = c.Reason, c.Message
 		}
 		d.stall(reason, message)
+	case isStalled && phase == v1alpha1.PhaseStaging:
+		// What will not end is an earlier run; this one goes on.
+		d.progress()
 	case isStalled && phase != v1alpha1.PhaseActive:
 		d.stall(stalled.Reason, stalled.Message)
 	case phase == v1alpha1.PhaseActive && isStalled:

@@ -38,7 +38,8 @@ func (p *planner) endOldRuns() {
 }
 
 // drainedAt is when a run may be terminated. A run that never took traffic has nothing to drain. A run whose release is
-// unknown (its object was lost) is left alone until something active has replaced it.
+// unknown (its object was lost) is left alone until something active has replaced it; an earlier run of a release that
+// is known ended before the later one began.
 func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 	r := p.byName[key.Release]
 	if r != nil && key.Run == r.Status.Run {
@@ -51,7 +52,7 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 		return p.counted(p.lastServed(r)).Add(p.view.Track.Drain), true
 	}
 	if p.active == nil {
-		return time.Time{}, false
+		return time.Time{}, r != nil && key.Run < r.Status.Run
 	}
 	return p.counted(timeOf(p.active.Status.Times.Activated)).Add(p.view.Track.Drain), true
 }
@@ -121,9 +122,17 @@ func (p *planner) retire() {
 		case HasEnded(r) && r.Status.Times.Retired == nil:
 			p.add(Step{Kind: Confirm, Release: r.Name, Run: r.Status.Run})
 		case p.needsSweep(r):
-			p.add(Step{Kind: Sweep, Release: r.Name, Run: r.Status.Run})
+			p.add(Step{Kind: Sweep, Release: r.Name, Run: sweptRun(r)})
 		}
 	}
+}
+
+// sweptRun is the run that an active release keeps (its last one may have failed), or the last run of an ended one.
+func sweptRun(r *v1alpha1.ImmutableRelease) int32 {
+	if r.Status.ActiveRun > 0 {
+		return r.Status.ActiveRun
+	}
+	return r.Status.Run
 }
 
 // hosts: the workloads of this ended release take the traffic of another one.
@@ -141,14 +150,15 @@ func (p *planner) hostedBy(r *v1alpha1.ImmutableRelease) string {
 }
 
 // needsSweep: something may be left of the release besides workloads. The sweep is repeated when what is in use changes,
-// and once in every process for an active release that has had earlier runs.
+// and once in every process for an active release that has had earlier runs; not while anything is staging, because the
+// same plan might supersede it, and a sweep of an ended release spares no run.
 func (p *planner) needsSweep(r *v1alpha1.ImmutableRelease) bool {
 	swept, done := p.view.Swept[r.Name]
 	again := !done || swept != SweepMark(r, p.view.InUse[r.Name])
 	switch {
 	case HasEnded(r):
 		return r.Status.Times.Retired != nil && !IsDeletable(r) && again
-	case r == p.active && r != p.staging:
+	case r == p.active && p.staging == nil:
 		return r.Status.Run > 1 && again
 	}
 	return false

@@ -100,6 +100,8 @@ type planner struct {
 	// wish is what should run; nil: nothing can. byPin: a person said so, and bound does not apply.
 	wish  *v1alpha1.ImmutableRelease
 	byPin bool
+	// target is what was asked for: the wish, or what cannot be started in its stead.
+	target *v1alpha1.ImmutableRelease
 	// bound is the sequence up to which Pending releases were passed over; 0: none.
 	bound int64
 	plan  Plan

@@ -7,14 +7,14 @@ import (
 // forget removes releases that nobody needs any more: those that a person has deleted, and those beyond the history.
 //
 // Kept whatever the history says: the active, the staging, the wanted and the pinned release, the last good one (what a
-// rollback goes back to), the head, and every release that is not in a final phase or has something left.
+// rollback goes back to), the head and what it equals, and every release that is not in a final phase or has something left.
 func (p *planner) forget() {
 	ended := 0
 	list := sorted(p.view.Releases)
-	lastGood := p.lastGood(list)
+	lastGood, headContent := p.lastGood(list), p.headContent()
 	for i := len(list) - 1; i >= 0; i-- {
 		r := list[i]
-		if p.needed(r) || !mayGo(r) {
+		if p.needed(r) || r == headContent || !mayGo(r) {
 			continue
 		}
 		if !r.DeletionTimestamp.IsZero() {
@@ -42,8 +42,18 @@ func (p *planner) forget() {
 }
 
 func (p *planner) needed(r *v1alpha1.ImmutableRelease) bool {
-	return r == p.active || r == p.staging || r == p.wish || r.Name == p.view.Track.Pin || p.hosts(r) ||
+	return r == p.active || r == p.staging || r == p.wish || r == p.target || r.Name == p.view.Track.Pin || p.hosts(r) ||
 		(r.Name == p.view.Track.Head && r.DeletionTimestamp.IsZero())
+}
+
+// headContent is the release that a head without changes of its own stands for. While a pin holds, it may have ended; it
+// runs again when the pin is removed.
+func (p *planner) headContent() *v1alpha1.ImmutableRelease {
+	head := p.byName[p.view.Track.Head]
+	if head == nil || head.Status.Outcome != v1alpha1.OutcomeNoChange {
+		return nil
+	}
+	return p.sameContent(head)
 }
 
 // mayGo: in a final phase, and nothing of it is left in the cluster.

@@ -41,70 +41,93 @@ func (p *planner) waitBehindStaging() {
 // that failed is not repeated until something changes.
 func (p *planner) keepActive() {
 	r := p.active
-	if r == nil || r.Status.Run > r.Status.ActiveRun {
-		if r != nil {
-			p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
-				fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
-		}
+	if r == nil {
 		return
 	}
-	content := p.view.Contents[r.Name]
-	if content == nil || r.Status.Workloads != nil {
+	if r.Status.Run > r.Status.ActiveRun && IsFailed(r) {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
+			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
 		return
 	}
-	run := p.view.Runs[ActiveKey(r)]
+	if r.Status.Workloads != nil {
+		return
+	}
+	if key, gone := p.missing(); gone {
+		p.begin(r, nil, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+	}
+}
+
+// missing is the first workload that the active release holds and its run does not have, or not for long.
+func (p *planner) missing() (ObjectKey, bool) {
+	content := p.view.Contents[p.active.Name]
+	if content == nil {
+		return ObjectKey{}, false
+	}
+	run := p.view.Runs[ActiveKey(p.active)]
 	for _, key := range slices.Concat(content.Workloads, content.Recreate, content.AtSwitch) {
-		if _, ok := run.Workloads[key]; !ok {
-			p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
-			return
+		if w, ok := run.Workloads[key]; !ok || w.Deleting {
+			return key, true
 		}
 	}
+	return ObjectKey{}, false
 }
 
 // start begins the first or another run of a release that is not under way.
 func (p *planner) start(r *v1alpha1.ImmutableRelease) {
-	if p.byPin && IsFailed(r) && !timeOf(r.Status.Times.Superseded).Before(p.view.Track.PinSince) {
-		p.plan.Stalled[r.Name] = Problem{v1alpha1.ReleaseFailedReason, "the pinned release did not become healthy; pin another, or remove the pin"}
-		return
-	}
-	if p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin {
+	if p.changesNothing(r) {
 		p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeNoChange,
 			Message: fmt.Sprintf("nothing differs from release %s", p.active.Name)})
 		return
 	}
-	if b, ok := p.view.Broken[r.Name]; ok {
-		p.plan.Waiting[r.Name] = b
-		return
-	}
 	if p.active != nil && r.Status.Run == 0 && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
 		key := ActiveKey(p.active)
-		p.add(Step{Kind: Begin, Release: r.Name, Run: 1, Shared: &key})
+		p.begin(r, &key, "")
 		return
 	}
-	p.begin(r, "")
+	p.begin(r, nil, "")
+}
+
+// cannotStart says why a release that is wanted is not started.
+func (p *planner) cannotStart(r *v1alpha1.ImmutableRelease) bool {
+	if p.byPin && IsFailed(r) && !timeOf(r.Status.Times.Superseded).Before(p.view.Track.PinSince) {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.ReleaseFailedReason, "the pinned release did not become healthy; pin another, or remove the pin"}
+		return true
+	}
+	if b, ok := p.view.Broken[r.Name]; ok && !p.changesNothing(r) {
+		p.plan.Waiting[r.Name] = b
+		return true
+	}
+	return false
+}
+
+// changesNothing: the release was not started yet, and what it holds runs already. A person who pins it gets it run.
+func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
+	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin
 }
 
 // workloadsLive: the active run is whole, so that a release that differs in Stable objects only can use it.
 func (p *planner) workloadsLive() bool {
-	return p.active.Status.Run == p.active.Status.ActiveRun
+	_, gone := p.missing()
+	return p.active.Status.Run == p.active.Status.ActiveRun && !gone
 }
 
 // begin raises the run above every run that was ever seen, in status or on a label.
-func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
+func (p *planner) begin(r *v1alpha1.ImmutableRelease, shared *RunKey, why string) {
 	run := r.Status.Run
 	for key := range p.view.Runs {
 		if key.Release == r.Name {
 			run = max(run, key.Run)
 		}
 	}
-	p.add(Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why})
+	p.add(Step{Kind: Begin, Release: r.Name, Run: run + 1, Shared: shared, Message: why})
 }
 
 // preempt ends a staging run that is not wanted any more. A person's pin does so at once; a newer commit only when the
 // run is failing or half of its deadline has passed: a commit that is nearly there is not starved by a busy repository.
+// When what is wanted is what runs already (a pin was removed, the staging release was deleted), there is nothing to wait for.
 func (p *planner) preempt() {
 	half := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline / 2)
-	if !p.byPin && !p.stagingFailing() && p.view.Now.Before(half) {
+	if !p.byPin && p.wish != p.active && !p.stagingFailing() && p.view.Now.Before(half) {
 		p.wakeAt(half)
 		p.waitBehindStaging()
 		p.drive()
@@ -120,6 +143,13 @@ func (p *planner) stagingFailing() bool {
 			return true
 		}
 	}
+	if content := p.view.Contents[p.staging.Name]; content != nil {
+		for key, want := range content.InPlace {
+			if w := p.view.InPlace[key]; w.Content == want && w.Health == Failing {
+				return true
+			}
+		}
+	}
 	return false
 }
 
@@ -129,16 +159,28 @@ func (p *planner) halfSwitched() bool {
 	if p.active == nil || Key(p.staging) == ActiveKey(p.active) {
 		return false
 	}
-	old, next := p.view.Contents[p.active.Name], p.view.Contents[p.staging.Name]
-	if old == nil || next == nil {
-		return false
-	}
-	for _, s := range next.Services {
-		if slices.Contains(old.Services, s) && p.view.Traffic[s].Selects == Key(p.staging) {
+	old := p.servicesOf(p.active)
+	for _, s := range p.servicesOf(p.staging) {
+		if slices.Contains(old, s) && p.view.Traffic[s].Selects == Key(p.staging) {
 			return true
 		}
 	}
 	return false
+}
+
+// servicesOf names the Services of a release, also when its archive can no longer be read: traffic that has begun to move
+// is never given up.
+func (p *planner) servicesOf(r *v1alpha1.ImmutableRelease) []string {
+	if content := p.view.Contents[r.Name]; content != nil {
+		return content.Services
+	}
+	var out []string
+	for _, o := range r.Spec.Objects {
+		if o.Group == "" && o.Kind == "Service" {
+			out = append(out, o.Name)
+		}
+	}
+	return out
 }
 
 // drive takes the staging run one step further. Each condition is checked against the world, in this order; the first
@@ -220,27 +262,36 @@ func (p *planner) waitForRecreate(run Run, content *Content) bool {
 	if !missing {
 		return p.waitForHealth(run, content.Recreate)
 	}
-	var old []RunKey
-	for key, other := range p.view.Runs {
-		if key == Key(p.staging) {
-			continue
-		}
-		for _, object := range content.Recreate {
-			if _, ok := other.Workloads[object]; ok {
-				old = append(old, key)
-				break
-			}
-		}
-	}
+	remain, old := p.oldRecreate(content)
 	if len(old) > 0 {
-		slices.SortFunc(old, compareKeys)
 		p.add(Step{Kind: StopRecreate, Release: p.staging.Name, Run: p.staging.Status.Run, Keys: old})
+	}
+	if remain {
 		p.expire("the old Recreate workloads have not ended yet")
 		return true
 	}
 	p.add(Step{Kind: MakeRecreate, Release: p.staging.Name, Run: p.staging.Status.Run})
 	p.expire("Recreate workloads are being created")
 	return true
+}
+
+// oldRecreate reports whether other runs still have Recreate workloads, and in which of them nobody has stopped these yet.
+func (p *planner) oldRecreate(content *Content) (remain bool, old []RunKey) {
+	for _, key := range sortedKeys(p.view.Runs) {
+		if key == Key(p.staging) {
+			continue
+		}
+		stop := false
+		for _, object := range content.Recreate {
+			w, ok := p.view.Runs[key].Workloads[object]
+			remain = remain || ok
+			stop = stop || ok && !w.Deleting
+		}
+		if stop {
+			old = append(old, key)
+		}
+	}
+	return remain, old
 }
 
 // waitForInPlace gives InPlace workloads their new content, last of all, and waits for their health.

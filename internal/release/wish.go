@@ -13,8 +13,21 @@ func (p *planner) choose() {
 	} else {
 		p.chooseNewest()
 	}
-	if p.wish != nil {
-		p.plan.Target = p.wish.Name
+	p.target = p.wish
+	if p.wish == nil {
+		return
+	}
+	p.plan.Target = p.wish.Name
+	if p.wish != p.active && p.wish != p.staging && p.cannotStart(p.wish) {
+		p.changeNothing()
+	}
+}
+
+// changeNothing goes on with what is under way, or else with what runs, as if nobody had asked for anything else.
+func (p *planner) changeNothing() {
+	p.wish, p.byPin = p.staging, false
+	if p.wish == nil {
+		p.wish = p.active
 	}
 }
 
@@ -27,10 +40,7 @@ func (p *planner) choosePinned() {
 		return
 	}
 	p.plan.PinProblem = problem
-	p.wish = p.staging
-	if p.wish == nil {
-		p.wish = p.active
-	}
+	p.changeNothing()
 }
 
 func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
@@ -58,13 +68,15 @@ func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
 }
 
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
-// below the active one: an older release runs only when a person pins it (or when Git itself points at it).
+// below the active one: an older release runs only when a person pins it (or when Git itself points at it). A head that
+// is not known (yet) changes nothing.
 func (p *planner) chooseNewest() {
-	p.wish = p.active
 	head := p.byName[p.view.Track.Head]
 	if head == nil {
+		p.changeNothing()
 		return
 	}
+	p.wish = p.active
 	list := sorted(p.view.Releases)
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
@@ -121,22 +133,16 @@ func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableR
 }
 
 // skipPassedOver gives Pending releases that a newer commit has overtaken their outcome. While a pin holds, all wait:
-// any of them may still be pinned.
+// any of them may still be pinned, but those that are being deleted.
 func (p *planner) skipPassedOver() {
-	if p.view.Track.Pin != "" {
-		for _, r := range sorted(p.view.Releases) {
-			if IsPending(r) && r != p.wish {
-				p.plan.Waiting[r.Name] = Problem{v1alpha1.PinnedReason, fmt.Sprintf("spec.pin holds release %s", p.view.Track.Pin)}
-			}
-		}
-		return
-	}
+	pinned := p.view.Track.Pin != ""
 	for _, r := range sorted(p.view.Releases) {
-		if !IsPending(r) || r == p.wish {
-			continue
-		}
-		if r.Spec.Sequence < p.bound || !r.DeletionTimestamp.IsZero() {
+		switch {
+		case !IsPending(r), r == p.target:
+		case !r.DeletionTimestamp.IsZero(), !pinned && r.Spec.Sequence < p.bound:
 			p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeSupersededBeforeStart})
+		case pinned:
+			p.plan.Waiting[r.Name] = Problem{v1alpha1.PinnedReason, fmt.Sprintf("spec.pin holds release %s", p.view.Track.Pin)}
 		}
 	}
 }

@@ -1,0 +1,210 @@
+package gitsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/stele-dev/stele/internal/gitsource/fault"
+	"github.com/stele-dev/stele/internal/gitsource/packs"
+	"github.com/stele-dev/stele/internal/gitsource/wire"
+)
+
+// Limits of a fetch. The first fetch of a repository brings its whole history and is bounded only by the number of its
+// objects, because they are held in memory while it is indexed (40 bytes each).
+const (
+	maxFetchPack     = 64 << 20
+	maxFetchInflated = 256 << 20
+	maxFetchObjects  = 2_000_000
+)
+
+// Fetch brings the commit of the revision, with its history, into the cache. Nothing is asked of the server if it is
+// there. What is asked for is that one commit (and the annotated tag that names it), less what the cache has; with
+// Ref.Commit, on a server that gives out commits only by ref, all branches and tags.
+//
+// Fetches of one repository wait for each other; readers do not wait. A damaged cache is deleted and fetched again.
+func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision) error {
+	if !isCommitID(rev.Commit) {
+		return invalidRef("commit %q of the revision is not 40 hex", fault.Scrub(rev.Commit))
+	}
+	e, err := s.entry(remote)
+	if err != nil {
+		return err
+	}
+	if repo := e.repo.Load(); repo != nil {
+		if done, err := repo.complete(rev); done {
+			return err
+		}
+	}
+	ctx, cancel := remote.withTimeout(ctx)
+	defer cancel()
+	if e, err = s.lock(ctx, remote); err != nil {
+		return err
+	}
+	defer func() { <-e.fetching }()
+	repo, err := s.openOrMake(e)
+	if err != nil {
+		return err
+	}
+	done, err := repo.complete(rev)
+	if repo.suspect.Load() { // seen only now: begin anew
+		if repo, err = s.openOrMake(e); err != nil {
+			return err
+		}
+	}
+	if done {
+		return err
+	}
+	if err := s.fetch(ctx, e, repo, ref, rev); err != nil {
+		return err
+	}
+	if done, err = repo.complete(rev); err != nil { // a tag may lead to something else than a commit
+		return err
+	}
+	if !done {
+		return fault.New(fault.RefNotFound, fmt.Sprintf("%s no longer has commit %s of %s; it may have been replaced "+
+			"meanwhile", remote, rev.Commit, ref.describe()), nil)
+	}
+	if err := repo.addTip(plumbing.NewHash(rev.Commit)); err != nil {
+		return err
+	}
+	return repo.packs.Merge(maxPacks)
+}
+
+// lock waits for the fetch of the remote that is under way, at most as long as the context lasts.
+func (s *Store) lock(ctx context.Context, remote Remote) (*entry, error) {
+	for {
+		e, err := s.entry(remote)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case e.fetching <- struct{}{}:
+		case <-ctx.Done():
+			return nil, fault.New(fault.Unreachable, fmt.Sprintf("fetching from %s: an earlier fetch did not end in time",
+				remote), ctx.Err())
+		}
+		if !e.gone.Load() {
+			return e, nil
+		}
+		<-e.fetching
+	}
+}
+
+// openOrMake opens the repository for writing, and begins anew if it is damaged.
+func (s *Store) openOrMake(e *entry) (*Repository, error) {
+	e.opening.Lock()
+	defer e.opening.Unlock()
+	repo := e.repo.Load()
+	var err error
+	switch {
+	case repo == nil:
+		repo, err = openRepository(e.dir, s.cache)
+	case repo.suspect.Load():
+		err = fault.Corrupt
+	}
+	if errors.Is(err, fault.Corrupt) {
+		if err := discard(s.dir, e.dir); err != nil {
+			return nil, err
+		}
+		err = errNoRepository
+	}
+	if errors.Is(err, errNoRepository) {
+		if err := makeRepository(s.dir, e.dir); err != nil {
+			return nil, err
+		}
+		repo, err = openRepository(e.dir, s.cache)
+	}
+	if err == nil {
+		e.repo.Store(repo)
+	}
+	return repo, err
+}
+
+func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision) error {
+	commit := plumbing.NewHash(rev.Commit)
+	req := wire.Request{Wants: []plumbing.Hash{commit}, MaxBlob: MaxFileSize, Haves: repo.haves()}
+	if rev.Tag != "" {
+		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
+	}
+	limits := packs.Limits{Objects: maxFetchObjects}
+	if repo.packs.Count() > 0 {
+		limits.Pack, limits.Inflated = maxFetchPack, maxFetchInflated
+	}
+	req.Choose = func(refs []wire.Ref) []plumbing.Hash { return chooseWants(refs, ref, commit) }
+	err := s.receive(ctx, e, repo, req, limits)
+	if ref.Commit == "" || !errors.Is(err, fault.RefNotFound) {
+		return err
+	}
+	// The server does not give out this commit by its id. Perhaps a branch or a tag leads to it.
+	refs, listErr := e.client.List(ctx, []string{"refs/heads/", "refs/tags/"})
+	if listErr != nil {
+		return listErr
+	}
+	if req.Wants = chooseWants(refs, ref, commit); len(req.Wants) == 0 {
+		return err
+	}
+	return s.receive(ctx, e, repo, req, limits)
+}
+
+// receive fetches a pack and stores it. Only the indexing waits for a place: a server that hangs must not keep the
+// fetches of other repositories waiting.
+func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wire.Request, limits packs.Limits) error {
+	stream, err := e.client.Fetch(ctx, req)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	download, err := repo.packs.Download(stream, limits)
+	if err != nil {
+		return err
+	}
+	defer download.Close()
+	select {
+	case s.index <- struct{}{}:
+		defer func() { <-s.index }()
+	case <-ctx.Done():
+		return fault.New(fault.Unreachable, "fetched, but not indexed in time: too many fetches at once", ctx.Err())
+	}
+	_, skipped, err := download.Install()
+	if err == nil && (stream.Filtered || skipped > 0) {
+		err = repo.markPartial()
+	}
+	return err
+}
+
+// chooseWants picks what to ask a server for that gives out only what its refs name: the ref that names the commit, or
+// else the ref that was followed (it may have moved on, the commit is then in its history), or else everything.
+func chooseWants(refs []wire.Ref, ref Ref, commit plumbing.Hash) []plumbing.Hash {
+	var all []plumbing.Hash
+	for _, r := range refs {
+		if r.Commit() == commit {
+			return []plumbing.Hash{r.ID}
+		}
+		all = append(all, r.ID)
+	}
+	if ref.Commit != "" {
+		return unique(all)
+	}
+	if rev, ok := ref.choose(refs); ok {
+		if rev.Tag != "" {
+			return []plumbing.Hash{plumbing.NewHash(rev.Tag)}
+		}
+		return []plumbing.Hash{plumbing.NewHash(rev.Commit)}
+	}
+	return nil
+}
+
+func unique(ids []plumbing.Hash) []plumbing.Hash {
+	seen := map[plumbing.Hash]bool{}
+	var out []plumbing.Hash
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
+	}
+	return out
+}

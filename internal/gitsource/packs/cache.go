@@ -1,0 +1,86 @@
+package packs
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing"
+)
+
+// maxCachedObject keeps single large objects from emptying the cache.
+const maxCachedObject = 256 << 10
+
+// Cache is a small memory of resolved objects, shared by all repositories of a process so that its size does not grow
+// with their number. What it is for: trees and commits that a walk reads again, and bases of delta chains.
+type Cache struct {
+	mu    sync.Mutex
+	max   int64
+	used  int64
+	order *list.List
+	items map[cacheKey]*list.Element
+}
+
+type cacheKey struct {
+	pack   *pack
+	offset int64
+}
+
+type cacheItem struct {
+	key     cacheKey
+	typ     plumbing.ObjectType
+	content []byte
+}
+
+// NewCache returns a cache that holds at most max bytes of content.
+func NewCache(max int64) *Cache {
+	return &Cache{max: max, order: list.New(), items: map[cacheKey]*list.Element{}}
+}
+
+func (c *Cache) get(k cacheKey) (plumbing.ObjectType, []byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[k]
+	if !ok {
+		return 0, nil, false
+	}
+	c.order.MoveToFront(e)
+	item := e.Value.(*cacheItem)
+	return item.typ, item.content, true
+}
+
+// put keeps content, which must not be changed afterwards.
+func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
+	if len(content) > maxCachedObject {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.items[k]; ok {
+		return
+	}
+	c.items[k] = c.order.PushFront(&cacheItem{k, typ, content})
+	c.used += int64(len(content))
+	for c.used > c.max {
+		c.drop(c.order.Back())
+	}
+}
+
+// forget drops the objects of packs that are gone, so that their files can be closed.
+func (c *Cache) forget(gone map[*pack]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := c.order.Front(); e != nil; {
+		next := e.Next()
+		if gone[e.Value.(*cacheItem).key.pack] {
+			c.drop(e)
+		}
+		e = next
+	}
+}
+
+func (c *Cache) drop(e *list.Element) {
+	item := e.Value.(*cacheItem)
+	c.order.Remove(e)
+	delete(c.items, item.key)
+	c.used -= int64(len(item.content))
+}

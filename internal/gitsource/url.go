@@ -1,0 +1,97 @@
+package gitsource
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/stele-dev/stele/internal/gitsource/fault"
+)
+
+const maxURL = 2048
+
+// ValidateURL refuses what cannot or must not be the address of a repository. Schemes are http, https and ssh. A user
+// name is part of an ssh address (ssh://git@host/path); anything else in that place is a credential and belongs into a
+// Secret, because a URL is shown in status, events and logs.
+func ValidateURL(raw string) (*url.URL, error) {
+	if len(raw) > maxURL {
+		return nil, invalidURL("it is longer than %d bytes", maxURL)
+	}
+	for _, r := range raw {
+		if !unicode.IsPrint(r) || unicode.IsSpace(r) || r == '\\' || r == unicode.ReplacementChar {
+			return nil, invalidURL("it holds a space, a backslash or a character that cannot be printed")
+		}
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, invalidURL("it cannot be parsed")
+	}
+	switch u.Scheme {
+	case "http", "https", "ssh":
+	case "":
+		return nil, invalidURL("it has no scheme; write ssh://git@host/path instead of git@host:path")
+	default:
+		return nil, invalidURL("the scheme must be http, https or ssh")
+	}
+	if err := validateHost(u); err != nil {
+		return nil, err
+	}
+	if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
+		return nil, invalidURL("it holds credentials; put them into the Secret")
+	}
+	if name := u.User.Username(); strings.HasPrefix(name, "-") {
+		return nil, invalidURL("the user name begins with a dash")
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
+		return nil, invalidURL("it has a query or a fragment")
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		return nil, invalidURL("it has no path")
+	}
+	for _, part := range strings.Split(u.Path, "/") {
+		if part == ".." || strings.HasPrefix(part, "-") && u.Scheme == "ssh" {
+			return nil, invalidURL("a part of the path is %q", fault.Scrub(part))
+		}
+	}
+	for _, r := range u.Path {
+		if unicode.IsControl(r) { // percent-encoded in raw
+			return nil, invalidURL("the path holds a control character")
+		}
+	}
+	return u, nil
+}
+
+func validateHost(u *url.URL) error {
+	host := u.Hostname()
+	if host == "" {
+		return invalidURL("it has no host")
+	}
+	if strings.HasPrefix(host, "-") {
+		return invalidURL("the host begins with a dash")
+	}
+	for _, r := range host {
+		if r > unicode.MaxASCII || unicode.IsControl(r) || strings.ContainsRune("%@/\\?#'\"`$&|;<>(){}*!", r) {
+			return invalidURL("the host holds a character that host names do not have; write international names in " +
+				"their xn-- form")
+		}
+	}
+	if u.Port() == "0" || strings.HasSuffix(u.Host, ":") {
+		return invalidURL("the port is missing or zero")
+	}
+	return nil
+}
+
+// isLoopback says whether a host can only be this machine.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+func invalidURL(format string, args ...any) error {
+	return fault.New(fault.InvalidURL, "the repository URL is refused: "+fmt.Sprintf(format, args...), nil)
+}

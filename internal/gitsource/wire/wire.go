@@ -1,0 +1,92 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"net/url"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"golang.org/x/crypto/ssh"
+)
+
+// Ref is one line of a listing.
+type Ref struct {
+	Name string
+	ID   plumbing.Hash
+	// Peeled is the commit that an annotated tag stands for; zero for everything else.
+	Peeled plumbing.Hash
+}
+
+// Commit is what the ref leads to.
+func (r Ref) Commit() plumbing.Hash {
+	if r.Peeled.IsZero() {
+		return r.ID
+	}
+	return r.Peeled
+}
+
+// Request says what a fetch is to bring.
+type Request struct {
+	// Wants are ids. A version 0 server may refuse those that no ref has; then Choose is asked.
+	Wants []plumbing.Hash
+	// Choose picks ids to ask for among what the server lists, when Wants cannot be asked for.
+	Choose func([]Ref) []plumbing.Hash
+	// Haves are commits whose history is there already.
+	Haves []plumbing.Hash
+	// MaxBlob asks the server to leave out larger blobs, if it can. 0 asks for everything.
+	MaxBlob int64
+}
+
+// Client talks to one repository. It is safe for concurrent use.
+type Client interface {
+	// List returns the refs whose names begin with one of the prefixes, perhaps more; all refs without prefixes.
+	List(ctx context.Context, prefixes []string) ([]Ref, error)
+	// Fetch returns the pack. Errors of reading it are those of this package.
+	Fetch(ctx context.Context, req Request) (*Pack, error)
+}
+
+// Pack is the stream of a pack. The caller closes it.
+type Pack struct {
+	io.ReadCloser
+	// Filtered says that the server was asked to leave out large blobs, and can.
+	Filtered bool
+}
+
+// Config is where a repository is and how to get in.
+type Config struct {
+	URL *url.URL
+	// Username and Password, or Token, for HTTP.
+	Username, Password, Token string
+	// CA is trusted in addition to the system's; Cert and Key identify the client. PEM.
+	CA, Cert, Key []byte
+	// Signer and HostKey are for SSH; Username then is the login name.
+	Signer            ssh.Signer
+	HostKey           ssh.HostKeyCallback
+	HostKeyAlgorithms []string
+	// Proxy: http, https or socks5. Nil takes the proxy of the environment, for HTTP only.
+	Proxy *url.URL
+}
+
+// secrets are the values that never may be in a message.
+func (c *Config) secrets() []string {
+	list := []string{c.Password, c.Token}
+	if c.Password != "" {
+		list = append(list, c.Username+":"+c.Password)
+		if len(c.Username) > 3 { // not "git": that is a word of every message
+			list = append(list, c.Username)
+		}
+	}
+	if c.Proxy != nil {
+		if password, ok := c.Proxy.User.Password(); ok {
+			list = append(list, password, c.Proxy.User.String())
+		}
+	}
+	return list
+}
+
+// Limits of a listing.
+const (
+	maxRefs      = 50_000
+	maxListBytes = 16 << 20
+	maxRefName   = 1024
+)

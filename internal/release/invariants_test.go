@@ -1,0 +1,224 @@
+package release
+
+import (
+	"slices"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// check holds the world against what must be true at every moment.
+func (m *model) check() {
+	m.checkCounters()
+	m.checkTraffic()
+	claims := 0
+	for _, r := range m.releases {
+		if r.Status.ActiveRun > 0 {
+			claims++
+		}
+		if r.Status.ActiveRun > 0 && (IsRefused(r) || IsSkipped(r)) {
+			m.violate("%s is active and %s", r.Name, r.Status.Outcome)
+		}
+	}
+	if claims > 2 || (m.served && claims == 0) {
+		m.violate("%d releases claim the traffic", claims)
+	}
+}
+
+// checkCounters: the run of a status never goes down, and no label is above it.
+func (m *model) checkCounters() {
+	for _, r := range m.releases {
+		if r.Status.Run < m.lastRun[r.Name] {
+			m.violate("the run of %s went down from %d to %d", r.Name, m.lastRun[r.Name], r.Status.Run)
+		}
+		m.lastRun[r.Name] = r.Status.Run
+	}
+	for key := range m.runs {
+		if r := m.release(key.Release); r != nil && key.Run > r.Status.Run {
+			m.violate("there is a label of %s, but the status says %d", key, r.Status.Run)
+		}
+	}
+}
+
+// checkTraffic: every Service of the active release selects a run that was healthy when traffic moved to it, and that has
+// not failed.
+func (m *model) checkTraffic() {
+	a := m.active()
+	if a == nil {
+		return
+	}
+	for _, name := range m.archives[a.Name].Services {
+		s := m.services[name]
+		if s == nil {
+			m.violate("Service %s of active %s is gone", name, a.Name)
+			continue
+		}
+		if !m.wasHealthy[s.selects] {
+			m.violate("Service %s selects %s, which was not healthy when traffic moved", name, s.selects)
+		}
+		r := m.release(s.selects.Release)
+		if r == nil {
+			m.violate("Service %s selects %s, which nobody knows", name, s.selects)
+			continue
+		}
+		if failed := IsFailed(r) && r.Status.Run == s.selects.Run && r.Status.ActiveRun != s.selects.Run; failed {
+			m.violate("Service %s selects %s, which failed", name, s.selects)
+		}
+		if m.runs[s.selects] == nil && !m.damaged[s.selects] {
+			m.violate("Service %s selects %s, of which nothing is left", name, s.selects)
+		}
+	}
+}
+
+// checkMove: traffic moves only to a run that is healthy, unless it has begun to move.
+func (m *model) checkMove(r *v1alpha1.ImmutableRelease, key RunKey, content *Content) {
+	if IsFailed(r) || !IsStaging(r) {
+		m.violate("traffic moves to %s, which is not staging", key)
+	}
+	if m.wasHealthy[key] {
+		return
+	}
+	run := m.runs[key]
+	for _, object := range slices.Concat(content.Workloads, content.Recreate) {
+		if run == nil || run.workloads[object] == nil || m.health(run, object, run.workloads[object]) != Current {
+			m.violate("traffic moves to %s, whose %s is not healthy", key, object.Name)
+		}
+	}
+	m.wasHealthy[key] = true
+	// A release of nothing that is created when staged has no pods to lose.
+	m.damaged[key] = m.damaged[key] || len(content.Workloads)+len(content.Recreate) == 0
+}
+
+// checkTermination: nothing that takes traffic, or is about to, is terminated.
+func (m *model) checkTermination(key RunKey) {
+	for _, r := range m.releases {
+		if r.Status.ActiveRun > 0 && ActiveKey(r) == key {
+			m.violate("%s is terminated while %s is active", key, r.Name)
+		}
+		if IsStaging(r) && Key(r) == key {
+			m.violate("%s is terminated while %s is staging", key, r.Name)
+		}
+	}
+	a := m.active()
+	if a == nil {
+		return
+	}
+	for _, name := range m.archives[a.Name].Services {
+		if s := m.services[name]; s != nil && (s.selects == key || s.endpoints[key] > 0 && m.now.Sub(a.Status.Times.Activated.Time) < m.track.Drain) {
+			m.violate("%s is terminated while Service %s sends traffic to it", key, name)
+		}
+	}
+}
+
+// checkForget: what is needed is never forgotten.
+func (m *model) checkForget(r *v1alpha1.ImmutableRelease) {
+	if !IsFinal(r) || r.Name == m.track.Pin || (r.Name == m.track.Head && r.DeletionTimestamp.IsZero()) {
+		m.violate("%s is forgotten, but it is needed", r.Name)
+	}
+	for key := range m.runs {
+		if key.Release == r.Name {
+			m.violate("%s is forgotten, but %s is there", r.Name, key)
+		}
+	}
+	for key := range m.config {
+		if key.Release == r.Name {
+			m.violate("%s is forgotten, but objects of %s are there", r.Name, key)
+		}
+	}
+}
+
+// checkSettled holds a world in which nothing moves any more against what everything must come to.
+func (m *model) checkSettled() {
+	m.check()
+	claims := 0
+	for _, r := range m.releases {
+		if r.Status.ActiveRun > 0 {
+			claims++
+		}
+		m.checkOutcome(r)
+	}
+	if claims > 1 {
+		m.violate("%d releases are active in a settled world", claims)
+	}
+	a := m.active()
+	for key := range m.runs {
+		if (a == nil || key != ActiveKey(a)) && !m.neverEnds(key) {
+			m.violate("%s has ended and did not go away", key)
+		}
+	}
+	m.checkWish(a)
+	if a == nil {
+		return
+	}
+	key := ActiveKey(a)
+	for _, name := range m.archives[a.Name].Services {
+		s := m.services[name]
+		if s.selects != key || (m.runs[key] != nil && s.endpoints[key] != m.ready(m.runs[key])) || len(s.endpoints) > 1 {
+			m.violate("Service %s selects %s with endpoints %v, but %s is active", name, s.selects, s.endpoints, key)
+		}
+	}
+	if a.Status.Workloads == nil && !IsFailed(a) && !m.whole(key) {
+		m.violate("%s lacks workloads and nobody mends it", key)
+	}
+	for object, want := range m.archives[a.Name].InPlace {
+		if m.inPlace[object] == nil || m.inPlace[object].content != want {
+			m.violate("%s does not have the content of active %s", object.Name, a.Name)
+		}
+	}
+}
+
+// whole: everything that runs while active is there.
+func (m *model) whole(key RunKey) bool {
+	c := m.archives[key.Release]
+	for _, object := range slices.Concat(c.Workloads, c.Recreate, c.AtSwitch) {
+		if m.runs[key] == nil || m.runs[key].workloads[object] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// neverEnds: a pod of the run never goes away.
+func (m *model) neverEnds(key RunKey) bool {
+	return slices.ContainsFunc(m.runs[key].pods, func(p *modelPod) bool { return !p.deleting.IsZero() && p.endsAt.IsZero() })
+}
+
+// checkOutcome: every commit has its outcome.
+func (m *model) checkOutcome(r *v1alpha1.ImmutableRelease) {
+	switch phase := Phase(r); phase {
+	case v1alpha1.PhaseActive, v1alpha1.PhaseRetired, v1alpha1.PhaseRejected, v1alpha1.PhaseSkipped:
+	case v1alpha1.PhasePending:
+		if m.track.Pin == "" {
+			m.violate("%s is pending in a settled world", r.Name)
+		}
+	case v1alpha1.PhaseDraining, v1alpha1.PhaseFailed:
+		if IsFinal(r) {
+			return
+		}
+		for key := range m.runs {
+			if key.Release == r.Name && (m.neverEnds(key) || m.active() != nil && key == ActiveKey(m.active())) {
+				return
+			}
+		}
+		m.violate("%s is %s in a settled world, and nothing of it is left", r.Name, phase)
+	default:
+		m.violate("%s is %s in a settled world", r.Name, phase)
+	}
+}
+
+// checkWish: what should run, runs.
+func (m *model) checkWish(a *v1alpha1.ImmutableRelease) {
+	if m.track.Pin != "" {
+		if pin := m.release(m.track.Pin); pin != nil && m.pinnable(pin) && pin != a && !IsFailed(pin) {
+			m.violate("%s is pinned and not active", pin.Name)
+		}
+		return
+	}
+	head := m.release(m.track.Head)
+	if head == nil || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {
+		return
+	}
+	if head.Status.Outcome == v1alpha1.OutcomeNoChange && a != nil && a.Spec.Digest == head.Spec.Digest {
+		return
+	}
+	m.violate("head %s (%s %s) is not what runs", head.Name, Phase(head), head.Status.Outcome)
+}

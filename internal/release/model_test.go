@@ -1,0 +1,621 @@
+package release
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// fate is what becomes of the pods of a release.
+type fate string
+
+const (
+	fateHealthy fate = "healthy"
+	fateNever   fate = "never ready"
+	fateCrash   fate = "crashing"
+)
+
+// model is a small cluster in memory with an actor that does what plans say. Stories drive it by hand; the simulation lets a
+// seeded generator decide what happens next.
+type model struct {
+	now, since time.Time
+	track      Track
+	releases   []*v1alpha1.ImmutableRelease
+	sequence   int64
+
+	// What archives hold, by release; broken ones cannot be read.
+	archives map[string]*Content
+	fates    map[string]fate
+	badData  map[string]bool // contents of InPlace workloads that never become healthy
+	broken   map[string]bool
+
+	runs     map[RunKey]*modelRun
+	inPlace  map[ObjectKey]*modelInPlace
+	services map[string]*modelService
+	config   map[RunKey]bool
+
+	// Memory of the process, lost at a restart.
+	switched RunKey
+	swept    map[string]string
+	made     map[RunKey]bool
+
+	// What the invariants look back at.
+	served     bool             // some release was active once
+	lastRun    map[string]int32 // the highest run of a release in its status
+	wasHealthy map[RunKey]bool
+	damaged    map[RunKey]bool // somebody took workloads away by hand
+
+	rng        *rand.Rand // nil: nothing is left to chance
+	log        []string
+	violations []string
+}
+
+type modelRun struct {
+	workloads map[ObjectKey]*modelWorkload
+	pods      []*modelPod
+}
+
+type modelWorkload struct {
+	made     time.Time
+	fate     fate
+	deleting bool
+	podless  bool
+}
+
+type modelPod struct {
+	owner    ObjectKey
+	readyAt  time.Time // zero: never
+	unwell   bool
+	deleting time.Time
+	endsAt   time.Time // zero: never
+}
+
+type modelInPlace struct {
+	content string
+	since   time.Time
+}
+
+type modelService struct {
+	selects   RunKey
+	endpoints map[RunKey]int32
+}
+
+func newModel(rng *rand.Rand) *model {
+	return &model{
+		now: start, since: start,
+		track: Track{
+			Name: "shop", ProgressDeadline: 10 * time.Minute, Drain: 30 * time.Second, TerminationDeadline: 10 * time.Minute,
+			Keep: 10, MinAge: 720 * time.Hour, Max: 100,
+		},
+		archives: map[string]*Content{}, fates: map[string]fate{}, badData: map[string]bool{}, broken: map[string]bool{},
+		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{},
+		swept: map[string]string{}, made: map[RunKey]bool{},
+		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{},
+		rng: rng,
+	}
+}
+
+func (m *model) logf(format string, args ...any) {
+	m.log = append(m.log, fmt.Sprintf("%-10s ", shortDuration(m.now.Sub(start).Truncate(time.Second)))+fmt.Sprintf(format, args...))
+}
+
+func (m *model) violate(format string, args ...any) {
+	if what := fmt.Sprintf(format, args...); !slices.Contains(m.violations, what) {
+		m.violations = append(m.violations, what)
+		m.logf("VIOLATION %s", what)
+	}
+}
+
+func (m *model) chance(p float64) bool { return m.rng != nil && m.rng.Float64() < p }
+
+// release finds a release by name; nil: there is none.
+func (m *model) release(name string) *v1alpha1.ImmutableRelease {
+	for _, r := range m.releases {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// active is the release that takes the traffic, the later one where two claim it.
+func (m *model) active() *v1alpha1.ImmutableRelease {
+	var found *v1alpha1.ImmutableRelease
+	for _, r := range m.releases {
+		if r.Status.ActiveRun > 0 && (found == nil || laterActivated(r, found)) {
+			found = r
+		}
+	}
+	return found
+}
+
+func (m *model) staging() *v1alpha1.ImmutableRelease {
+	for _, r := range m.releases {
+		if IsStaging(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+// commit makes a release of a commit and makes it the head.
+func (m *model) commit(name string, content *Content, f fate, options ...option) *v1alpha1.ImmutableRelease {
+	m.sequence++
+	m.now = m.now.Add(time.Millisecond)
+	r := build(name, m.sequence, options...)
+	r.CreationTimestamp = metav1.NewTime(m.now)
+	r.Status.Times.Created = at(m.now)
+	if content != nil {
+		for _, s := range content.Services {
+			r.Spec.Objects = append(r.Spec.Objects, v1alpha1.ReleaseObject{Kind: "Service", Name: s, Class: v1alpha1.ClassStable})
+		}
+	}
+	m.releases = append(m.releases, r)
+	m.archives[name], m.fates[name] = content, f
+	m.track.Head = name
+	return r
+}
+
+// view is the world as informers show it. Only the archives of the active and the staging release are loaded.
+func (m *model) view() View {
+	v := View{
+		Now: m.now, Since: m.since, Track: m.track, Releases: m.releases,
+		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
+		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept,
+	}
+	for name := range m.broken {
+		v.Broken[name] = Problem{v1alpha1.ArchiveMissingReason, "the archive is gone"}
+	}
+	for _, r := range m.releases {
+		if (r.Status.ActiveRun > 0 || IsStaging(r)) && !m.broken[r.Name] {
+			v.Contents[r.Name] = m.archives[r.Name]
+		}
+	}
+	for key, run := range m.runs {
+		v.Runs[key] = m.observe(key, run)
+	}
+	for key, w := range m.inPlace {
+		health := InProgress
+		if !m.badData[w.content] && m.now.Sub(w.since) > 20*time.Second {
+			health = Current
+		}
+		v.InPlace[key] = InPlace{Workload{Health: health, Message: "rolling"}, w.content}
+	}
+	for name, s := range m.services {
+		t := Traffic{Selects: s.selects, Endpoints: maps.Clone(s.endpoints)}
+		if run := m.runs[s.selects]; run != nil {
+			t.ReadyPods = m.ready(run)
+		}
+		v.Traffic[name] = t
+	}
+	return v
+}
+
+func (m *model) observe(key RunKey, run *modelRun) Run {
+	out := Run{Made: m.made[key] && m.complete(key), Workloads: map[ObjectKey]Workload{}, Ready: m.ready(run)}
+	for object, w := range run.workloads {
+		health := m.health(run, object, w)
+		message := map[Health]string{Current: "all replicas are ready", InProgress: "replicas are not ready yet", Failing: "CrashLoopBackOff"}[health]
+		out.Workloads[object] = Workload{Health: health, Message: message, Desired: 2, Deleting: w.deleting}
+	}
+	for i, p := range run.pods {
+		out.Pods++
+		out.PodNames = append(out.PodNames, fmt.Sprintf("%s-%d", p.owner.Name, i))
+		switch {
+		case p.deleting.IsZero():
+			out.Live++
+		case out.DeletedSince.IsZero() || p.deleting.Before(out.DeletedSince):
+			out.DeletedSince = p.deleting
+		}
+	}
+	return out
+}
+
+// complete: everything that is created when staged is there.
+func (m *model) complete(key RunKey) bool {
+	for _, object := range m.archives[key.Release].Workloads {
+		if _, ok := m.runs[key].workloads[object]; !ok {
+			return false
+		}
+	}
+	return m.config[key]
+}
+
+func (m *model) isReady(p *modelPod) bool {
+	return p.deleting.IsZero() && !p.unwell && !p.readyAt.IsZero() && !m.now.Before(p.readyAt)
+}
+
+func (m *model) ready(run *modelRun) int32 {
+	var n int32
+	for _, p := range run.pods {
+		if m.isReady(p) {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) health(run *modelRun, object ObjectKey, w *modelWorkload) Health {
+	ready := 0
+	for _, p := range run.pods {
+		if p.owner == object && m.isReady(p) {
+			ready++
+		}
+	}
+	switch {
+	case w.deleting:
+		return InProgress
+	case w.podless || ready >= 2:
+		return Current
+	case w.fate == fateCrash && m.now.Sub(w.made) > 10*time.Second:
+		return Failing
+	}
+	return InProgress
+}
+
+// create makes one workload of a run with two pods.
+func (m *model) create(key RunKey, object ObjectKey) {
+	if r := m.release(key.Release); r == nil || r.Status.Run != key.Run {
+		m.violate("%s is made, but the status does not say run %d", key, key.Run)
+	}
+	run := m.runs[key]
+	if run == nil {
+		run = &modelRun{workloads: map[ObjectKey]*modelWorkload{}}
+		m.runs[key] = run
+	}
+	if run.workloads[object] != nil {
+		return
+	}
+	w := &modelWorkload{made: m.now, fate: m.fates[key.Release], podless: object == cron}
+	if w.fate == fateHealthy && m.chance(0.03) {
+		w.fate = fateNever // a good release has a bad day
+	}
+	run.workloads[object] = w
+	if w.podless {
+		return
+	}
+	for range 2 {
+		p := &modelPod{owner: object}
+		if w.fate == fateHealthy {
+			p.readyAt = m.now.Add(10 * time.Second)
+			if m.rng != nil {
+				p.readyAt = m.now.Add(time.Duration(m.rng.IntN(120)) * time.Second)
+			}
+		}
+		run.pods = append(run.pods, p)
+	}
+}
+
+// remove deletes a workload in the foreground: it is gone when its pods are.
+func (m *model) remove(run *modelRun, object ObjectKey) {
+	if w := run.workloads[object]; w != nil {
+		w.deleting = true
+	}
+	for _, p := range run.pods {
+		if p.owner == object {
+			m.end(p)
+		}
+	}
+}
+
+func (m *model) end(p *modelPod) {
+	if !p.deleting.IsZero() {
+		return
+	}
+	p.deleting, p.endsAt = m.now, m.now.Add(5*time.Second)
+	if m.rng != nil {
+		p.endsAt = m.now.Add(time.Duration(m.rng.IntN(300)) * time.Second)
+		if m.chance(0.01) {
+			p.endsAt = time.Time{}
+		}
+	}
+}
+
+// pass lets time go by: pods end, and endpoints follow the selectors, some later than others.
+func (m *model) pass(d time.Duration) {
+	m.now = m.now.Add(d)
+	for key, run := range m.runs {
+		run.pods = slices.DeleteFunc(run.pods, func(p *modelPod) bool { return !p.endsAt.IsZero() && !m.now.Before(p.endsAt) })
+		owned := map[ObjectKey]bool{}
+		for _, p := range run.pods {
+			owned[p.owner] = true
+		}
+		for object, w := range run.workloads {
+			if w.deleting && !owned[object] {
+				delete(run.workloads, object)
+			}
+		}
+		if len(run.workloads) == 0 && len(run.pods) == 0 {
+			delete(m.runs, key)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.services)) {
+		m.moveEndpoints(m.services[name])
+	}
+}
+
+func (m *model) moveEndpoints(s *modelService) {
+	want := map[RunKey]int32{}
+	if run := m.runs[s.selects]; run != nil && m.ready(run) > 0 {
+		want[s.selects] = m.ready(run)
+	}
+	keys := append(slices.Collect(maps.Keys(s.endpoints)), s.selects)
+	slices.SortFunc(keys, compareKeys)
+	for _, key := range slices.Compact(keys) {
+		if m.chance(0.3) {
+			continue // late
+		}
+		if want[key] == 0 {
+			delete(s.endpoints, key)
+		} else {
+			s.endpoints[key] = want[key]
+		}
+	}
+}
+
+// restart is a new process: it remembers nothing.
+func (m *model) restart(why string) {
+	m.logf("the operator restarts (%s)", why)
+	m.since, m.switched, m.swept, m.made = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}
+}
+
+type crash struct{}
+
+// between is a moment between two API calls in which the operator may be killed.
+func (m *model) between() {
+	m.now = m.now.Add(time.Millisecond)
+	if m.chance(0.01) {
+		panic(crash{})
+	}
+}
+
+// reconcile makes a plan and does it, unless the operator is killed on the way. It returns the plan.
+func (m *model) reconcile() Plan {
+	plan := Decide(m.view())
+	m.act(plan)
+	view := m.view()
+	described := Decide(view)
+	for _, r := range m.releases {
+		Describe(r, view, described, nil)
+	}
+	return plan
+}
+
+func (m *model) act(plan Plan) {
+	defer func() {
+		if x := recover(); x != nil {
+			if _, ok := x.(crash); !ok {
+				panic(x)
+			}
+			m.restart("killed")
+		}
+	}()
+	for _, s := range plan.Steps {
+		m.logf("  %s%s", stepString(s), because(s))
+		m.do(s)
+		m.check()
+		m.between()
+	}
+}
+
+func because(s Step) string {
+	if s.Message == "" {
+		return ""
+	}
+	return ": " + s.Message
+}
+
+// do is the actor: one step, done as the controllers do it. API objects are written first and the status last, but for
+// Begin, which is only a status.
+func (m *model) do(s Step) {
+	r := m.release(s.Release)
+	key := RunKey{s.Release, s.Run}
+	if s.Kind == Terminate {
+		m.terminate(key)
+		return
+	}
+	if r == nil {
+		m.violate("%s of a release that does not exist", s.Kind)
+		return
+	}
+	content := m.archives[s.Release]
+	switch s.Kind {
+	case Skip:
+		r.Status.Outcome = s.Outcome
+	case Begin:
+		m.begin(r, s)
+	case Make:
+		m.make(key, content)
+	case StopRecreate:
+		for _, other := range s.Keys {
+			for _, object := range content.Recreate {
+				if run := m.runs[other]; run != nil {
+					m.remove(run, object)
+					m.damaged[other] = true // the exception that class Recreate is
+				}
+			}
+			m.between()
+		}
+	case MakeRecreate:
+		for _, object := range content.Recreate {
+			for other, run := range m.runs {
+				if run.workloads[object] != nil && other != key {
+					m.violate("%s has Recreate workload %s beside %s", key, object.Name, other)
+				}
+			}
+			m.create(key, object)
+			m.between()
+		}
+	case ApplyInPlace:
+		m.applyInPlace(content)
+	case Switch:
+		m.moveTraffic(r, content)
+	case Activate:
+		r.Status.ActiveRun, r.Status.Times.Activated = s.Run, at(m.now)
+		m.served = true
+	case Supersede:
+		r.Status.ActiveRun, r.Status.Times.Superseded, r.Status.Outcome = 0, at(m.now), s.Outcome
+	case Fail:
+		if a := m.active(); a != nil && m.archives[a.Name] != nil {
+			m.applyInPlace(m.archives[a.Name])
+		}
+		r.Status.Times.Superseded, r.Status.Outcome = at(m.now), s.Outcome
+		setConditionAt(&r.Status.Conditions, m.now, 1, v1alpha1.HealthyCondition, false, string(s.Outcome), s.Message)
+	case Confirm:
+		m.confirm(r)
+	case Sweep:
+		m.sweep(r)
+	case Forget:
+		m.forget(r)
+	default:
+		m.violate("unknown step %s", s.Kind)
+	}
+}
+
+func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
+	if m.chance(0.1) {
+		m.logf("    refused by the cluster this time")
+		return
+	}
+	if pin := m.release(m.track.Pin); pin != nil && m.pinnable(pin) && r != pin && r != m.active() {
+		m.violate("%s is begun while %s is pinned", r.Name, pin.Name)
+	}
+	if s.Run <= r.Status.Run {
+		m.violate("run %d of %s is not above %d", s.Run, r.Name, r.Status.Run)
+	}
+	for key := range m.runs {
+		if key.Release == r.Name && key.Run >= s.Run {
+			m.violate("run %d of %s is not above the label of %s", s.Run, r.Name, key)
+		}
+	}
+	r.Status.Run, r.Status.Workloads, r.Status.Outcome = s.Run, nil, ""
+	if s.Shared != nil {
+		r.Status.Workloads = &v1alpha1.RunReference{Release: s.Shared.Release, Run: s.Shared.Run}
+	}
+	r.Status.Times.Staged, r.Status.Times.Superseded, r.Status.Times.Retired = at(m.now), nil, nil
+}
+
+func (m *model) pinnable(r *v1alpha1.ImmutableRelease) bool {
+	return !IsRefused(r) && !IsSkipped(r) && r.DeletionTimestamp.IsZero() && !m.broken[r.Name]
+}
+
+func (m *model) make(key RunKey, content *Content) {
+	m.config[key] = true
+	for _, object := range content.Workloads {
+		m.create(key, object)
+		m.between()
+	}
+	for _, name := range content.Services {
+		if m.services[name] == nil {
+			m.services[name] = &modelService{selects: key, endpoints: map[RunKey]int32{}}
+			m.between()
+		}
+	}
+	m.made[key] = true
+}
+
+func (m *model) applyInPlace(content *Content) {
+	for object, want := range content.InPlace {
+		if w := m.inPlace[object]; w == nil || w.content != want {
+			m.inPlace[object] = &modelInPlace{want, m.now}
+			m.between()
+		}
+	}
+}
+
+func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
+	key := Key(r)
+	m.checkMove(r, key, content)
+	for _, name := range content.Services {
+		s := m.services[name]
+		if s == nil {
+			s = &modelService{endpoints: map[RunKey]int32{}}
+			m.services[name] = s
+		}
+		if s.selects != key {
+			s.selects = key
+			m.between()
+		}
+	}
+	for _, object := range content.AtSwitch {
+		for _, other := range sortedRuns(m.runs) {
+			if other != key {
+				delete(m.runs[other].workloads, object)
+			}
+		}
+		m.between()
+		if r.Status.Workloads == nil {
+			m.create(key, object)
+		}
+	}
+	m.switched = RunKey{r.Name, r.Status.Run}
+}
+
+func sortedRuns(runs map[RunKey]*modelRun) []RunKey {
+	return slices.SortedFunc(maps.Keys(runs), compareKeys)
+}
+
+func (m *model) terminate(key RunKey) {
+	run := m.runs[key]
+	if run == nil {
+		m.violate("%s is terminated, but it is not there", key)
+		return
+	}
+	m.checkTermination(key)
+	objects := slices.SortedFunc(maps.Keys(run.workloads), func(a, b ObjectKey) int { return strings.Compare(a.Name, b.Name) })
+	for _, object := range objects {
+		m.remove(run, object)
+		m.between()
+	}
+	for _, p := range run.pods {
+		m.end(p)
+	}
+}
+
+func (m *model) confirm(r *v1alpha1.ImmutableRelease) {
+	for key := range m.runs {
+		if key.Release == r.Name {
+			m.logf("    %s is still there", key)
+			return
+		}
+	}
+	r.Status.Times.Retired = at(m.now)
+}
+
+func (m *model) sweep(r *v1alpha1.ImmutableRelease) {
+	for key := range m.config {
+		if key.Release == r.Name && (r.Status.ActiveRun == 0 || key.Run != r.Status.ActiveRun) {
+			if m.runs[key] != nil {
+				m.violate("the objects of %s are swept while it runs", key)
+			}
+			delete(m.config, key)
+		}
+	}
+	for _, name := range m.archives[r.Name].Services {
+		used := false
+		for _, other := range []*v1alpha1.ImmutableRelease{m.active(), m.staging()} {
+			used = used || other != nil && slices.Contains(m.archives[other.Name].Services, name)
+		}
+		if !used {
+			delete(m.services, name)
+		}
+	}
+	if HasEnded(r) {
+		setConditionAt(&r.Status.Conditions, m.now, 1, v1alpha1.DeletableCondition, true, v1alpha1.ObservedGoneReason, "nothing is left")
+	}
+	m.swept[r.Name] = SweepMark(r, nil)
+}
+
+func (m *model) forget(r *v1alpha1.ImmutableRelease) {
+	m.checkForget(r)
+	m.releases = slices.DeleteFunc(m.releases, func(o *v1alpha1.ImmutableRelease) bool { return o == r })
+	delete(m.lastRun, r.Name)
+	delete(m.broken, r.Name)
+}

@@ -1,0 +1,218 @@
+package render
+
+import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// kindRule is all that this package knows of a kind. Adding a kind is adding a row, and rows to the table of
+// references if it refers to others.
+type kindRule struct {
+	group, kind string
+
+	// class is the class without an annotation. For dependent kinds it is the class when all that it selects is
+	// Versioned; otherwise they are Stable.
+	class     v1alpha1.ObjectClass
+	dependent bool
+	// overrides are the classes that the class annotation may choose.
+	overrides []v1alpha1.ObjectClass
+	// atSwitch: created when traffic moves, because two of them would fight over the same workload.
+	atSwitch bool
+
+	// order is the place in the fixed order of a release, in which objects are created.
+	order int
+	// nameLimit is the longest name that works; see the constants. 0 is limitSubdomain.
+	nameLimit int
+
+	// pods is where a workload keeps its pod template: "spec.template", or "." when the object is a pod itself.
+	pods string
+	// selector is the field whose label selector gets the release's labels when the object is Versioned.
+	selector string
+
+	// refused is why a release may not contain the kind, and fix what to do instead.
+	refused, fix string
+}
+
+// Limits of names. A name that is too long is shortened by Stele, in a way that keeps it unique: left to Kubernetes,
+// the end would be cut off, and the end is what tells one run from the next.
+const (
+	limitSubdomain = 253 // object names in general
+	limitLabel     = 63  // a pod's name is its host name, and label values are made of it
+	// limitDeployment leaves room in the pod's name: <deployment>-<hash of at most 10>-<5 random>. Kubernetes makes a
+	// name from at most 58 characters and appends 5 (k8s.io/apiserver names.maxGeneratedNameLength), and the 58 are
+	// <deployment>, "-", 10, "-".
+	limitDeployment = 46
+	// limitScaledObject: KEDA makes a HorizontalPodAutoscaler "keda-hpa-<name>" and a label value of its name.
+	limitScaledObject = 54
+)
+
+// The order of a release: what others need comes first.
+const (
+	orderQuota = 10 * (iota + 1)
+	orderAccount
+	orderConfig
+	orderSecret
+	orderClaim
+	orderNetwork
+	orderService
+	orderOther
+	orderDeployment
+	orderPod
+	orderStatefulSet
+	orderDisruption
+	orderScaler
+)
+
+var kindTable = []kindRule{
+	{group: "", kind: "ResourceQuota", class: v1alpha1.ClassStable, order: orderQuota},
+	{group: "", kind: "LimitRange", class: v1alpha1.ClassStable, order: orderQuota},
+	{group: "", kind: "ServiceAccount", class: v1alpha1.ClassStable, order: orderAccount},
+	{group: "", kind: "ConfigMap", class: v1alpha1.ClassVersioned, overrides: versionedOrStable, order: orderConfig},
+	{group: "", kind: "Secret", class: v1alpha1.ClassVersioned, overrides: versionedOrStable, order: orderSecret},
+	{group: "", kind: "PersistentVolumeClaim", class: v1alpha1.ClassStable, order: orderClaim},
+	{group: "networking.k8s.io", kind: "NetworkPolicy", class: v1alpha1.ClassVersioned, dependent: true,
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassStable}, order: orderNetwork, selector: "spec.podSelector"},
+	{group: "", kind: "Service", class: v1alpha1.ClassStable, order: orderService},
+	{group: "networking.k8s.io", kind: "Ingress", class: v1alpha1.ClassStable, order: orderService},
+
+	{group: "apps", kind: "Deployment", class: v1alpha1.ClassVersioned, order: orderDeployment,
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassVersioned, v1alpha1.ClassRecreate, v1alpha1.ClassInPlace},
+		nameLimit: limitDeployment, pods: "spec.template", selector: "spec.selector"},
+	{group: "", kind: "Pod", class: v1alpha1.ClassVersioned, order: orderPod,
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassVersioned, v1alpha1.ClassRecreate},
+		nameLimit: limitLabel, pods: "."},
+	{group: "apps", kind: "StatefulSet", class: v1alpha1.ClassInPlace, order: orderStatefulSet,
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassInPlace}, pods: "spec.template", selector: "spec.selector"},
+
+	{group: "policy", kind: "PodDisruptionBudget", class: v1alpha1.ClassVersioned, dependent: true,
+		order: orderDisruption, selector: "spec.selector"},
+	{group: "autoscaling", kind: "HorizontalPodAutoscaler", class: v1alpha1.ClassVersioned, atSwitch: true,
+		order: orderScaler},
+	{group: "autoscaling.k8s.io", kind: "VerticalPodAutoscaler", class: v1alpha1.ClassVersioned, atSwitch: true,
+		order: orderScaler},
+	{group: "keda.sh", kind: "ScaledObject", class: v1alpha1.ClassVersioned, atSwitch: true, order: orderScaler,
+		nameLimit: limitScaledObject},
+
+	{group: "apps", kind: "DaemonSet", refused: "comes in a later version"},
+	{group: "batch", kind: "Job", refused: "comes in a later version"},
+	{group: "batch", kind: "CronJob", refused: "comes in a later version"},
+	{group: "apps", kind: "ReplicaSet", refused: "belongs to a Deployment", fix: "use a Deployment"},
+	{group: "", kind: "ReplicationController", refused: "was replaced by Deployment", fix: "use a Deployment"},
+	{group: "apps", kind: "ControllerRevision", refused: "belongs to its controller", fix: "remove it"},
+	{group: "", kind: "Event", refused: "records what happened, and is not for Git", fix: "remove it"},
+	{group: "", kind: "Binding", refused: "is an action, not an object", fix: "remove it"},
+}
+
+var versionedOrStable = []v1alpha1.ObjectClass{v1alpha1.ClassVersioned, v1alpha1.ClassStable}
+
+// refusedGroups are API groups of which a release may contain nothing: they grant rights, decide on admission, or
+// change what the API server is.
+var refusedGroups = map[string]string{
+	"rbac.authorization.k8s.io":    "a release may not grant rights",
+	"authorization.k8s.io":         "is an action, not an object",
+	"authentication.k8s.io":        "is an action, not an object",
+	"admissionregistration.k8s.io": "a release may not change admission",
+	"apiextensions.k8s.io":         "a release may not change the API of the cluster",
+	"apiregistration.k8s.io":       "a release may not change the API of the cluster",
+	"certificates.k8s.io":          "a release may not ask for cluster certificates",
+	"extensions":                   "the group was removed from Kubernetes",
+	v1alpha1Group:                  "objects of Stele itself are not part of a release in this version",
+}
+
+const v1alpha1Group = "stele.dev"
+
+// clusterScoped are the built-in kinds without a namespace. Setting a namespace on such an object does not confine it.
+// Custom kinds are checked against the cluster before a release is accepted.
+var clusterScoped = setOf(
+	schema.GroupKind{Kind: "Namespace"},
+	schema.GroupKind{Kind: "Node"},
+	schema.GroupKind{Kind: "PersistentVolume"},
+	schema.GroupKind{Kind: "ComponentStatus"},
+	schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"},
+	schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicyBinding"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"},
+	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicyBinding"},
+	schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
+	schema.GroupKind{Group: "apiregistration.k8s.io", Kind: "APIService"},
+	schema.GroupKind{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"},
+	schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"},
+	schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenReview"},
+	schema.GroupKind{Group: "authentication.k8s.io", Kind: "SelfSubjectReview"},
+	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SubjectAccessReview"},
+	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SelfSubjectAccessReview"},
+	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SelfSubjectRulesReview"},
+	schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"},
+	schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIDriver"},
+	schema.GroupKind{Group: "storage.k8s.io", Kind: "CSINode"},
+	schema.GroupKind{Group: "storage.k8s.io", Kind: "VolumeAttachment"},
+	schema.GroupKind{Group: "storage.k8s.io", Kind: "VolumeAttributesClass"},
+	schema.GroupKind{Group: "storagemigration.k8s.io", Kind: "StorageVersionMigration"},
+	schema.GroupKind{Group: "scheduling.k8s.io", Kind: "PriorityClass"},
+	schema.GroupKind{Group: "node.k8s.io", Kind: "RuntimeClass"},
+	schema.GroupKind{Group: "networking.k8s.io", Kind: "IngressClass"},
+	schema.GroupKind{Group: "networking.k8s.io", Kind: "IPAddress"},
+	schema.GroupKind{Group: "networking.k8s.io", Kind: "ServiceCIDR"},
+	schema.GroupKind{Group: "flowcontrol.apiserver.k8s.io", Kind: "FlowSchema"},
+	schema.GroupKind{Group: "flowcontrol.apiserver.k8s.io", Kind: "PriorityLevelConfiguration"},
+	schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"},
+	schema.GroupKind{Group: "resource.k8s.io", Kind: "ResourceSlice"},
+	schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceTaintRule"},
+	schema.GroupKind{Group: "internal.apiserver.k8s.io", Kind: "StorageVersion"},
+	schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "GatewayClass"},
+)
+
+func setOf[T comparable](items ...T) map[T]bool {
+	set := make(map[T]bool, len(items))
+	for _, i := range items {
+		set[i] = true
+	}
+	return set
+}
+
+var kindRules = func() map[schema.GroupKind]kindRule {
+	rules := make(map[schema.GroupKind]kindRule, len(kindTable))
+	for _, r := range kindTable {
+		if r.nameLimit == 0 {
+			r.nameLimit = limitSubdomain
+		}
+		rules[schema.GroupKind{Group: r.group, Kind: r.kind}] = r
+	}
+	return rules
+}()
+
+// ruleFor returns the rule of a kind. Kinds that nothing is known of are Stable.
+func ruleFor(gk schema.GroupKind) kindRule {
+	if r, ok := kindRules[gk]; ok {
+		return r
+	}
+	return kindRule{group: gk.Group, kind: gk.Kind, class: v1alpha1.ClassStable, order: orderOther,
+		nameLimit: limitSubdomain}
+}
+
+// workload reports whether objects of the kind run pods.
+func (r kindRule) workload() bool { return r.pods != "" }
+
+// refusal returns the reason, message and advice when a release may not contain the kind.
+func refusedKind(gk schema.GroupKind) (reason, message, fix string) {
+	if clusterScoped[gk] {
+		return ReasonClusterScopedKind, "the kind has no namespace; a release may not contain it",
+			"have a platform engineer apply it, or list the kind in the track's ignore"
+	}
+	if why, ok := refusedGroups[gk.Group]; ok {
+		return ReasonUnsupportedKind, why, "have a platform engineer apply it, or list the kind in the track's ignore"
+	}
+	if r, ok := kindRules[gk]; ok && r.refused != "" {
+		return ReasonUnsupportedKind, r.refused, r.fix
+	}
+	return "", "", ""
+}
+
+// isVersioned reports whether objects of the class get a new name for each run.
+func isVersioned(c v1alpha1.ObjectClass) bool {
+	return c == v1alpha1.ClassVersioned || c == v1alpha1.ClassRecreate
+}
