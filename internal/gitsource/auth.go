@@ -44,7 +44,8 @@ func AuthFromSecret(rawURL string, data map[string][]byte) (*Auth, error) {
 	if u.Scheme == "ssh" {
 		return sshAuth(u, data)
 	}
-	for _, pair := range [][2]string{{"password", "username"}, {"username", "password"}, {"tls.crt", "tls.key"}, {"tls.key", "tls.crt"}} {
+	pairs := [][2]string{{"password", "username"}, {"username", "password"}, {"tls.crt", "tls.key"}, {"tls.key", "tls.crt"}}
+	for _, pair := range pairs {
 		if len(data[pair[0]]) > 0 && len(data[pair[1]]) == 0 {
 			return nil, missingKey(pair[1], u.Scheme)
 		}
@@ -80,7 +81,8 @@ func sshAuth(u *url.URL, data map[string][]byte) (*Auth, error) {
 	case errors.As(err, &locked):
 		return nil, fault.New(fault.InvalidSecret, "identity of the Secret has a passphrase; put it into the key password", nil)
 	case err != nil:
-		return nil, fault.New(fault.InvalidSecret, "identity of the Secret is not a private key, or password is not its passphrase", nil)
+		return nil, fault.New(fault.InvalidSecret,
+			"identity of the Secret is not a private key, or password is not its passphrase", nil)
 	}
 	if a.hostKey, a.algos, err = knownhosts.New(options.KnownHosts); err != nil {
 		return nil, fault.New(fault.InvalidSecret, "known_hosts of the Secret cannot be read; write it with ssh-keyscan", nil)

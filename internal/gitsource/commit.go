@@ -79,7 +79,8 @@ func (r *Repository) known(commit string) (*object.Commit, error) {
 	if has, err := r.packs.Has(id); err != nil {
 		return nil, r.judge(id, plumbing.CommitObject, err)
 	} else if !has {
-		return nil, fault.New(fault.NotFetched, fmt.Sprintf("commit %s is not in the cache; it must be fetched first", commit), nil)
+		return nil, fault.New(fault.NotFetched,
+			fmt.Sprintf("commit %s is not in the cache; it must be fetched first", commit), nil)
 	}
 	return r.commit(id)
 }

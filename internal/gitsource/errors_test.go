@@ -67,6 +67,13 @@ func TestErrorsOfTheRealServer(t *testing.T) {
 		rev, err := store.Resolve(t.Context(), remote, ref)
 		ok(t, err)
 		wantKind(t, store.Fetch(t.Context(), remote, ref, rev), gitsource.ErrRefNotFound)
+		server.ResetRequests()
+		wantKind(t, store.Fetch(t.Context(), remote, ref, rev), gitsource.ErrRefNotFound)
+		for _, r := range server.Requests() {
+			if r.Out > 300 {
+				t.Errorf("what is there was sent again: %+v", r)
+			}
+		}
 	})
 	t.Run("certificate of an unknown authority", func(t *testing.T) {
 		u := server.HTTPSURL("shop")

@@ -64,8 +64,7 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	if !done {
-		return fault.New(fault.RefNotFound, fmt.Sprintf("%s no longer has commit %s of %s; it may have been replaced "+
-			"meanwhile", remote, rev.Commit, ref.describe()), nil)
+		return notGiven(remote, ref, rev)
 	}
 	if err := repo.addTip(plumbing.NewHash(rev.Commit)); err != nil {
 		return err
@@ -143,10 +142,33 @@ func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, 
 	if listErr != nil {
 		return listErr
 	}
-	if req.Wants = chooseWants(refs, ref, commit); len(req.Wants) == 0 {
+	req.Wants = nil
+	for _, id := range chooseWants(refs, ref, commit) {
+		if has, err := repo.packs.Has(id); err == nil && !has {
+			req.Wants = append(req.Wants, id)
+		}
+	}
+	if len(req.Wants) == 0 {
+		return nil
+	}
+	if err := s.receive(ctx, e, repo, req, limits); err != nil {
 		return err
 	}
-	return s.receive(ctx, e, repo, req, limits)
+	for _, id := range req.Wants { // so that they are not sent again while the commit does not come
+		if err := repo.addTip(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notGiven is the error of a server that answered, but without the commit.
+func notGiven(remote Remote, ref Ref, rev Revision) error {
+	text := fmt.Sprintf("%s no longer has commit %s of %s; it may have been replaced meanwhile", remote, rev.Commit, ref.describe())
+	if ref.Commit != "" {
+		text = fmt.Sprintf("%s has no commit %s on any branch or tag; check the ref in the spec", remote, ref.Commit)
+	}
+	return fault.New(fault.RefNotFound, text, nil)
 }
 
 // receive fetches a pack and stores it. Only the indexing waits for a place: a server that hangs must not keep the

@@ -3,8 +3,15 @@ package gitsource_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -62,6 +69,86 @@ func TestFetchIsIncremental(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server that spoke version 2 is replaced by one that does not: the next listing finds out by itself.
+func TestDowngrade(t *testing.T) {
+	w := newWorld(t)
+	commit := w.commit(map[string]string{"a": "1"})
+	var old atomic.Bool
+	target, err := url.Parse(strings.TrimSuffix(w.server.HTTPURL("x"), "/x.git"))
+	ok(t, err)
+	front := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		if old.Load() {
+			r.Out.Header.Del("Git-Protocol")
+		}
+	}})
+	defer front.Close()
+	w.remote = gitsource.Remote{URL: front.URL + "/shop.git"}
+	w.sync(mainRef)
+	old.Store(true)
+	if rev := w.sync(mainRef); rev.Commit != commit {
+		t.Errorf("got %s", rev)
+	}
+	next := w.commit(map[string]string{"a": "2"})
+	if rev := w.sync(mainRef); rev.Commit != next {
+		t.Errorf("got %s", rev)
+	}
+}
+
+func TestProxyIsUsed(t *testing.T) {
+	w := newWorld(t)
+	w.commit(map[string]string{"a": "1"})
+	var asked atomic.Int32
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if strings.HasPrefix(r.In.Header.Get("Proxy-Authorization"), "Basic ") {
+			asked.Add(1)
+		}
+		r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
+	}})
+	defer proxy.Close()
+	p, err := gitsource.ProxyFromSecret(map[string][]byte{"address": []byte(proxy.URL), "username": []byte(canaryUser), "password": []byte(canaryPassword)})
+	ok(t, err)
+	w.remote.Proxy = p
+	w.sync(mainRef)
+	if asked.Load() == 0 {
+		t.Error("the proxy was not asked")
+	}
+	proxy.Close()
+	_, err = w.store.Resolve(t.Context(), w.remote, mainRef)
+	wantKind(t, err, gitsource.ErrUnreachable)
+}
+
+func TestMetaAndRaw(t *testing.T) {
+	w := newWorld(t)
+	c1 := w.commit(map[string]string{"a": "1"})
+	when := time.Date(2026, 5, 6, 7, 8, 9, 0, time.FixedZone("", 7200))
+	c2 := w.commit(map[string]string{"a": "2"}, gitserver.Author(canaryName, canaryMail), gitserver.Message(canaryMessage), gitserver.Date(when))
+	w.sync(mainRef)
+	tree, err := w.repo.Git("rev-parse", c2+"^{tree}")
+	ok(t, err)
+	meta, err := w.open().Meta(c2)
+	ok(t, err)
+	want := gitsource.Meta{Commit: c2, TreeHash: tree, Time: when.UTC(), Parents: []string{c1}}
+	if diff := cmp.Diff(want, meta); diff != "" {
+		t.Error(diff)
+	}
+	checkCanaries(t, "meta", meta)
+	raw, err := w.open().RawCommit(c2)
+	ok(t, err)
+	if got := plumbing.ComputeHash(plumbing.CommitObject, raw).String(); got != c2 {
+		t.Errorf("the raw bytes are those of %s", got)
+	}
+	for _, id := range []string{"", "main", strings.Repeat("ab", 20)} {
+		_, err = w.open().Meta(id)
+		if gitsource.Reason(err) == "" {
+			t.Errorf("%q: %v", id, err)
+		}
+		if _, err = w.open().RawCommit(id); gitsource.Reason(err) == "" {
+			t.Errorf("%q: %v", id, err)
+		}
 	}
 }
 

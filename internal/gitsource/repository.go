@@ -180,7 +180,7 @@ func (r *Repository) haves() []plumbing.Hash {
 		return nil
 	}
 	out := tips
-	at := tips[len(tips)-1]
+	at := tips[len(tips)-1] // not always a commit: a tag may be remembered too
 	for range havesOfTip {
 		c, err := r.commit(at)
 		if err != nil || len(c.ParentHashes) == 0 {

@@ -50,7 +50,9 @@ type WalkResult struct {
 //	history of to          the cache has the whole history of `to`.
 //
 // At most max changes are returned, the newest ones.
-func (r *Repository) Walk(ctx context.Context, from, to string, max int, fingerprint func(*Tree) (string, error)) (WalkResult, error) {
+func (r *Repository) Walk(
+	ctx context.Context, from, to string, max int, fingerprint func(*Tree) (string, error),
+) (WalkResult, error) {
 	tip, err := r.known(to)
 	if err != nil {
 		return WalkResult{}, err
@@ -132,7 +134,9 @@ func (w *walker) differ(a, b *object.Commit) (bool, error) {
 }
 
 // line is the first-parent line from tip down to start (exclusive), newest first; found says whether it got there.
-func (w *walker) line(ctx context.Context, tip *object.Commit, start plumbing.Hash) (line []*object.Commit, found bool, err error) {
+func (w *walker) line(
+	ctx context.Context, tip *object.Commit, start plumbing.Hash,
+) (line []*object.Commit, found bool, err error) {
 	for at := tip; ; {
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
@@ -159,7 +163,9 @@ func slim(c *object.Commit) *object.Commit {
 
 // merged cuts the line down to the commits that have start in their history. It walks the graph once, newest commits
 // first, notes who is whose child, and follows the children of start upwards.
-func (w *walker) merged(ctx context.Context, tip *object.Commit, line []*object.Commit, start plumbing.Hash) ([]*object.Commit, error) {
+func (w *walker) merged(
+	ctx context.Context, tip *object.Commit, line []*object.Commit, start plumbing.Hash,
+) ([]*object.Commit, error) {
 	g := graph{children: map[plumbing.Hash][]plumbing.Hash{}, seen: map[plumbing.Hash]bool{}}
 	if has, err := w.repo.packs.Has(start); err != nil || !has {
 		return nil, errors.Join(err, notAncestor(start, tip.Hash))
@@ -187,7 +193,9 @@ func notAncestor(from, to plumbing.Hash) error {
 }
 
 // changes compares each commit of the line with its first parent, and the last one with start, if start was merged.
-func (w *walker) changes(ctx context.Context, line []*object.Commit, start plumbing.Hash, byMerge bool, max int) (WalkResult, error) {
+func (w *walker) changes(
+	ctx context.Context, line []*object.Commit, start plumbing.Hash, byMerge bool, max int,
+) (WalkResult, error) {
 	result := WalkResult{Visited: len(line)}
 	for i, c := range line {
 		if err := ctx.Err(); err != nil {

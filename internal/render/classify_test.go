@@ -53,6 +53,7 @@ func TestClasses(t *testing.T) {
 		{"Secret", "Secret/a", versioned, false, []string{custom("v1", "Secret")}},
 		{"Secret, told Stable", "Secret/a", stable, false, []string{annotated("apiVersion: v1\nkind: Secret\nmetadata: {name: a}", "stele.dev/class", "Stable")}},
 		{"PDB of Versioned pods", "PodDisruptionBudget/p", versioned, false, []string{deployment("a"), budget("{matchLabels: {app: a}}")}},
+		{"PDB, told Stable", "PodDisruptionBudget/p", stable, false, []string{deployment("a"), annotated(budget("{matchLabels: {app: a}}"), "stele.dev/class", "Stable")}},
 		{"PDB of Recreate pods", "PodDisruptionBudget/p", versioned, false, []string{strategy, budget("{matchLabels: {app: a}}")}},
 		{"PDB of InPlace pods", "PodDisruptionBudget/p", stable, false, []string{statefulSet("a"), budget("{matchLabels: {app: a}}")}},
 		{"PDB of both", "PodDisruptionBudget/p", stable, false, []string{deployment("a"), statefulSet("b"), budget("{matchExpressions: [{key: app, operator: Exists}]}")}},

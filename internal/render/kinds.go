@@ -86,7 +86,7 @@ var kindTable = []kindRule{
 		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassInPlace}, pods: "spec.template", selector: "spec.selector"},
 
 	{group: "policy", kind: "PodDisruptionBudget", class: v1alpha1.ClassVersioned, dependent: true,
-		order: orderDisruption, selector: "spec.selector"},
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassStable}, order: orderDisruption, selector: "spec.selector"},
 	{group: "autoscaling", kind: "HorizontalPodAutoscaler", class: v1alpha1.ClassVersioned, atSwitch: true,
 		order: orderScaler},
 	{group: "autoscaling.k8s.io", kind: "VerticalPodAutoscaler", class: v1alpha1.ClassVersioned, atSwitch: true,

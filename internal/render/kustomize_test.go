@@ -243,7 +243,7 @@ func TestParallel(t *testing.T) {
 		kust("resources: [a.yaml]\nopenapi: {version: v1.21.2}"),
 		kust("resources: [a.yaml]\nopenapi: {path: schema.json}", "deploy/schema.json", `{"definitions": {}}`)}
 	var wg sync.WaitGroup
-	for i := range 16 {
+	for i := range 8 {
 		repo := repos[i%len(repos)]
 		want := mustBuild(t, repo).Digest
 		wg.Add(1)

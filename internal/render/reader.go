@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -50,7 +49,7 @@ func (r *reader) mode(name string) (fs.FileMode, error) {
 		}
 	}
 	info, err := fs.Lstat(r.repo, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) { // invalid: a name that Git cannot hold
 		return 0, refuse(Problem{Reason: ReasonPathNotFound, File: name, Message: "not in this commit"})
 	}
 	if err != nil {
@@ -123,20 +122,24 @@ func (r *reader) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-// readLimited trusts neither the size that the entry claims nor the file to end.
+// readLimited reads a file whole. The size is asked first, so that a large file is refused before it is in memory, and
+// checked again, because it is only a claim. fs.ReadFile lets a caller's file system see which files are read.
 func (r *reader) readLimited(name string) ([]byte, error) {
-	f, err := r.repo.Open(name)
+	tooLarge := refuse(Problem{Reason: ReasonLimitExceeded, File: name,
+		Message: fmt.Sprintf("the file has more than %d MiB", maxFileBytes>>20)})
+	info, err := fs.Lstat(r.repo, name)
 	if err != nil {
-		return nil, fmt.Errorf("opening %q: %w", name, err)
+		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
-	defer f.Close() //nolint:errcheck // read only
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if info.Size() > maxFileBytes {
+		return nil, tooLarge
+	}
+	data, err := fs.ReadFile(r.repo, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
 	if len(data) > maxFileBytes {
-		return nil, refuse(Problem{Reason: ReasonLimitExceeded, File: name,
-			Message: fmt.Sprintf("the file has more than %d MiB", maxFileBytes>>20)})
+		return nil, tooLarge
 	}
 	return data, nil
 }

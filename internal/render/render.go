@@ -90,7 +90,10 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	return b, b.fill(items)
+	if err := b.fill(items); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // load finds out what the folder is and reads it.
