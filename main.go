@@ -19,10 +19,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/releasetrack"
-	"github.com/stele-dev/stele/internal/apply"
-	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/gitsource"
-	"github.com/stele-dev/stele/internal/kube"
 )
 
 // version is set by the build.
@@ -89,12 +86,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 			return err
 		}
 	}
-	clock := kube.NewSteadyClock()
-	tracks := &releasetrack.Reconciler{
-		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
-		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: releasetrack.NewFollower(git, clock, opts.gitWorkers),
-		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(),
-	}
+	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}

@@ -9,12 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -23,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/controllers/releasetrack"
 )
 
 // options are the flags of the operator. Where Flux has the flag, it is Flux's.
@@ -82,24 +77,12 @@ func managerOptions(o options, scheme *runtime.Scheme, namespace string) ctrl.Op
 		RetryPeriod:                   ptr.To(2 * time.Second),
 		GracefulShutdownTimeout:       ptr.To(20 * time.Second),
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
-		Cache:                         cacheOptions(),
+		Cache:                         releasetrack.CacheOptions(),
 	}
 	if o.watchNamespace != "" {
 		out.Cache.DefaultNamespaces = map[string]cache.Config{o.watchNamespace: {}}
 	}
 	return out
-}
-
-func cacheOptions() cache.Options {
-	ofTracks := labels.NewSelector()
-	if exists, err := labels.NewRequirement(v1alpha1.TrackLabel, selection.Exists, nil); err == nil {
-		ofTracks = ofTracks.Add(*exists)
-	}
-	byObject := map[client.Object]cache.ByObject{}
-	for _, obj := range []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}} {
-		byObject[obj] = cache.ByObject{Label: ofTracks}
-	}
-	return cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}
 }
 
 // setupProbes: alive when the process answers, ready when its caches can be read.

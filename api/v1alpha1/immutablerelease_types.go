@@ -20,6 +20,7 @@ type ImmutableReleaseSpec struct {
 
 	// sequence orders the releases of a track; it starts at 1 and has no two alike.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000000
 	// +required
 	Sequence int64 `json:"sequence"`
 
@@ -260,16 +261,18 @@ type ImmutableReleaseStatus struct {
 	// run is the number of the last run that was begun; 0: none yet. It is written before the first object of the run
 	// is made and never goes down.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
 	// +optional
 	Run int32 `json:"run,omitempty"`
 
 	// activeRun is the run that takes the traffic; 0: none.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
 	// +optional
 	ActiveRun int32 `json:"activeRun,omitempty"`
 
-	// workloads is the run of an earlier release whose workloads take this release's traffic, because nothing but
-	// Stable objects differs between the two. Absent when the release runs workloads of its own.
+	// workloads is the run of an earlier release whose workloads run 1 of this release uses, because nothing but Stable
+	// objects differs between the two. Later runs make workloads of their own. Absent when run 1 does so too.
 	// +optional
 	Workloads *RunReference `json:"workloads,omitempty"`
 
@@ -305,6 +308,7 @@ type RunReference struct {
 	Release string `json:"release"`
 	// run of it.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
 	// +required
 	Run int32 `json:"run"`
 }

@@ -106,7 +106,7 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 	case release.Terminate:
 		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
 	case release.Confirm:
-		return r.confirm(ctx, s, rel)
+		return r.confirm(ctx, rel)
 	case release.Sweep:
 		return r.sweep(ctx, s, rel)
 	case release.Forget:
@@ -139,7 +139,6 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	status := &rel.Status
 	status.Run, status.Outcome = step.Run, ""
 	status.Times.Staged, status.Times.Superseded, status.Times.Retired = r.microNow(), nil, nil
-	status.Workloads = nil
 	if step.Shared != nil {
 		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
 	}
@@ -166,15 +165,22 @@ func (r *Reconciler) supersede(ctx context.Context, s *scope, rel *v1alpha1.Immu
 	return r.flush(ctx, s, rel)
 }
 
-// fail ends a staged run that got no traffic. A re-run of an active release leaves its outcome alone: the active run goes on.
+// fail ends a staged run that got no traffic. A re-run of an active release that failed leaves its outcome alone: the active
+// run goes on.
 func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
 	if err := r.revertInPlace(ctx, s, rel); err != nil {
 		return err
 	}
-	if rel.Status.ActiveRun == 0 {
+	if err := r.revertStable(ctx, s, rel); err != nil {
+		return err
+	}
+	if rel.Status.ActiveRun == 0 || step.Outcome == v1alpha1.OutcomePreempted {
 		rel.Status.Outcome = step.Outcome
 	}
 	rel.Status.Times.Superseded = r.microNow()
+	if b := s.memory.blocked[rel.Name]; b != nil {
+		step.Message += fmt.Sprintf("; %s: %s", b.problem.Reason, b.problem.Message)
+	}
 	delete(s.memory.blocked, rel.Name)
 	if step.Outcome != v1alpha1.OutcomePreempted {
 		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.HealthyCondition, false, string(step.Outcome), step.Message)

@@ -71,7 +71,7 @@ func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.
 }
 
 // confirm lists live what is left of a release, and records that nothing is. Only this makes a release Retired.
-func (r *Reconciler) confirm(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+func (r *Reconciler) confirm(ctx context.Context, rel *v1alpha1.ImmutableRelease) error {
 	for _, gvk := range liveKinds {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(gvk)
@@ -234,6 +234,29 @@ func (r *Reconciler) revertInPlace(ctx context.Context, s *scope, rel *v1alpha1.
 		}
 		if err := r.deleteBroken(ctx, s, content); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// revertStable applies again what the active release has of the Stable objects that a failing run may have changed: a person's
+// pin can end a run between its switch and its first traffic.
+func (r *Reconciler) revertStable(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	active := s.releases[s.plan.Active]
+	if active == nil || active == rel || s.memory.switched != (release.RunKey{Release: rel.Name, Run: rel.Status.Run}) {
+		return nil
+	}
+	s.memory.switched = release.RunKey{}
+	st, err := r.stamped(ctx, s, active, s.plan.ActiveRun)
+	if err != nil {
+		return err
+	}
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Class == v1alpha1.ClassStable && (o.Narrow || o.Source.RefersVersioned || differs(rel, o)) {
+			if err := r.takeAndApply(ctx, s, o); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

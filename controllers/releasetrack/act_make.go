@@ -21,7 +21,7 @@ const parallelWrites = 4
 func (r *Reconciler) stamped(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, key release.RunKey) (*render.Stamped, error) {
 	bundle, err := r.bundle(ctx, rel)
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	owner := rel
 	if key.Release != rel.Name {
@@ -125,9 +125,11 @@ func (r *Reconciler) own(ctx context.Context, s *scope, o *render.StampedObject)
 // or what it refers to has another name in this run.
 func (r *Reconciler) changed(s *scope, o *render.StampedObject) bool {
 	active := s.releases[s.plan.Active]
-	if active == nil || o.Source.RefersVersioned || o.Narrow {
-		return true
-	}
+	return active == nil || o.Source.RefersVersioned || o.Narrow || differs(active, o)
+}
+
+// differs reports whether an object of a release is not the same in another one.
+func differs(active *v1alpha1.ImmutableRelease, o *render.StampedObject) bool {
 	for _, old := range active.Spec.Objects {
 		if old.Kind == o.Object.GetKind() && old.Name == o.Object.GetName() && old.Group == o.Object.GroupVersionKind().Group {
 			return old.Digest != o.Source.Digest

@@ -5,7 +5,10 @@ import (
 	"slices"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 
@@ -33,13 +36,63 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			}
 		}
 	}
-	if rel.Status.Workloads == nil {
+	if err := r.tuneInPlace(ctx, s, st); err != nil {
+		return err
+	}
+	if key.Release == rel.Name {
 		if err := r.replaceAtSwitch(ctx, s, rel, st, key); err != nil {
 			return err
 		}
 	}
 	s.memory.switched = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
 	return nil
+}
+
+// tuneInPlace applies what has changed of InPlace workloads besides their content (replicas, labels). They keep the pod template
+// that they have, names of an earlier run's config included, so that no pod is replaced.
+func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamped) error {
+	active := s.releases[s.plan.Active]
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Class != v1alpha1.ClassInPlace || active == nil || !differs(active, o) {
+			continue
+		}
+		template, content := s.liveTemplate(o.Object.GetKind(), o.Object.GetName())
+		if template == nil || content != o.Source.Content {
+			continue
+		}
+		tuned := o.Object.DeepCopy()
+		if err := unstructured.SetNestedMap(tuned.Object, template, "spec", "template"); err != nil {
+			return err
+		}
+		if err := r.Writer.Apply(ctx, tuned); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// liveTemplate is the pod template of a live InPlace workload, and the content that it carries.
+func (s *scope) liveTemplate(kind, name string) (map[string]any, string) {
+	var template *corev1.PodTemplateSpec
+	for _, set := range s.world.statefulSets {
+		if kind == "StatefulSet" && set.Name == name {
+			template = &set.Spec.Template
+		}
+	}
+	for _, d := range s.world.deployments {
+		if kind == "Deployment" && d.Name == name {
+			template = &d.Spec.Template
+		}
+	}
+	if template == nil {
+		return nil, ""
+	}
+	out, err := runtime.DefaultUnstructuredConverter.ToUnstructured(template)
+	if err != nil {
+		return nil, ""
+	}
+	return out, template.Labels[v1alpha1.ContentLabel]
 }
 
 // mustMove: a Service that is as in the active release and selects the run already needs no write.
@@ -58,14 +111,10 @@ func (r *Reconciler) mustMove(s *scope, o *render.StampedObject, key release.Run
 // replaceAtSwitch deletes what other runs have of the kinds that start at the switch, and creates the run's own: two
 // autoscalers, or two consumers of a queue, must not be at work together.
 func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, key release.RunKey) error {
-	kinds, err := r.atSwitchKinds(ctx, s, st)
-	if err != nil {
-		return err
-	}
 	if err := r.stopAtSwitch(ctx, s, rel, key); err != nil {
 		return err
 	}
-	for _, gvk := range kinds {
+	for _, gvk := range r.atSwitchKinds(ctx, s, st) {
 		for _, others := range othersOf(rel.Spec.Track, key) {
 			if err := r.Writer.DeleteLabelled(ctx, gvk, rel.Namespace, others, nil); err != nil {
 				return err
@@ -107,10 +156,10 @@ func (r *Reconciler) stopAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.I
 
 // atSwitchKinds are the kinds, besides workloads, of which the active or the new release has objects that start at the switch.
 // Without an active release there is nothing to replace.
-func (r *Reconciler) atSwitchKinds(ctx context.Context, s *scope, st *render.Stamped) ([]schema.GroupVersionKind, error) {
+func (r *Reconciler) atSwitchKinds(ctx context.Context, s *scope, st *render.Stamped) []schema.GroupVersionKind {
 	active := s.releases[s.plan.Active]
 	if active == nil {
-		return nil, nil
+		return nil
 	}
 	var out []schema.GroupVersionKind
 	add := func(gvk schema.GroupVersionKind, atSwitch bool) {
@@ -121,15 +170,14 @@ func (r *Reconciler) atSwitchKinds(ctx context.Context, s *scope, st *render.Sta
 	for _, o := range st.Objects {
 		add(o.Object.GroupVersionKind(), o.AtSwitch)
 	}
-	old, err := r.bundle(ctx, active)
-	if err != nil {
-		// What the active release holds cannot be read; its leftovers go when it is swept.
-		return out, nil //nolint:nilerr // a switch must not wait for an archive that nobody needs any more
+	// When what the active release holds cannot be read, its leftovers go when it is swept: a switch does not wait for
+	// an archive that nobody needs any more.
+	if old, err := r.bundle(ctx, active); err == nil {
+		for _, o := range old.Objects {
+			add(o.Object.GroupVersionKind(), o.AtSwitch)
+		}
 	}
-	for _, o := range old.Objects {
-		add(o.Object.GroupVersionKind(), o.AtSwitch)
-	}
-	return out, nil
+	return out
 }
 
 // othersOf selects every Versioned object of a track that is not of the run: those of other releases, and those of earlier

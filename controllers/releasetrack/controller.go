@@ -19,22 +19,28 @@ import (
 	"github.com/stele-dev/stele/internal/release"
 )
 
-// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;update;patch
-// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/finalizers,verbs=update
-// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups="",resources=pods;services,verbs=get;list;watch;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims;serviceaccounts,verbs=get;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;update;patch;delete;deletecollection
+// What the operator may do in every namespace, and no more. Versioned kinds are created and deleted by label; Stable and InPlace
+// kinds are patched and deleted by name; Secrets are never listed or watched. Rights in the operator's own namespace (lease,
+// archives) are in config/rbac. Other kinds need rights in the namespace of their track: config/rbac/example-other-kinds.yaml.
+//
+// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status;immutablereleases/status,verbs=patch
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;create;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;create;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;patch;delete;deletecollection
+// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;deletecollection
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;create;patch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
-// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;replicasets,verbs=get;list;watch;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses;networkpolicies,verbs=get;create;update;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=releasetracks.stele.dev;immutablereleases.stele.dev,verbs=get
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // maxRounds bounds how often one reconcile plans and acts before it lets others have a turn.
@@ -130,7 +136,11 @@ func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Resu
 	err = ignoreConflict(err)
 	statusErr := r.writeStatus(ctx, s, err)
 	conflict = conflict || apierrors.IsConflict(statusErr)
-	if err = errors.Join(err, ignoreConflict(statusErr)); err != nil {
+	err = errors.Join(err, ignoreConflict(statusErr))
+	if s.look != nil && (err != nil || conflict) {
+		r.Git.putBack(s.look)
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if conflict {

@@ -88,11 +88,13 @@ func (f *Follower) take(key types.NamespacedName) *look {
 	return l
 }
 
-// putBack returns a look that could not be made into releases, so that it is tried again and not lost.
+// putBack returns a look that could not be made into releases, so that it is tried again and not lost. A newer one stands.
 func (f *Follower) putBack(l *look) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.of(l.request.track).last = l
+	if t := f.of(l.request.track); t.last == nil && t.asked == l.request.asked {
+		t.last = l
+	}
 }
 
 // due reports whether it is time to look: the interval is over, or the request differs from the last one.
@@ -140,6 +142,8 @@ func safely(work func() (*found, error)) (out *found, err error) {
 func (f *Follower) finish(l *look) {
 	f.mu.Lock()
 	t, known := f.tracks[l.request.track]
+	// A track that was deleted and made again meanwhile has asked for something else.
+	known = known && t.asked == l.request.asked
 	if known {
 		t.running, t.looked, t.problem = false, true, l.err
 		t.last = l
@@ -181,15 +185,13 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 			r.Git.putBack(l)
 			return err
 		}
+		s.look = l
 	}
 	s.source = r.Git.state(s.key())
 	if s.track.Spec.Suspend {
 		return nil
 	}
-	req, err := r.request(s)
-	if err != nil {
-		return err
-	}
+	req := r.request(s)
 	due, wait := r.Git.due(s.key(), req.asked)
 	if !due {
 		if wait > 0 {

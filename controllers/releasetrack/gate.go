@@ -10,6 +10,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,7 +31,7 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 	account := s.track.Spec.ServiceAccountName
 	bundle, err := r.bundle(ctx, rel)
 	if err != nil {
-		return err
+		return refused(err)
 	}
 	reviews, err := r.reviews(bundle)
 	if err != nil {
@@ -39,7 +40,44 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 	if err := r.accountExists(ctx, s.track.Namespace, account); err != nil {
 		return err
 	}
-	return r.ask(ctx, s.track.Namespace, account, reviews)
+	if err := r.ask(ctx, s.track.Namespace, account, reviews); err != nil {
+		return err
+	}
+	return r.ownAll(ctx, s, bundle)
+}
+
+// ownAll asks whether an object that keeps its name is somebody else's already. What the active release has is the track's.
+func (r *Reconciler) ownAll(ctx context.Context, s *scope, b *render.Bundle) error {
+	errs := make([]error, len(b.Objects))
+	slots := make(chan struct{}, parallelWrites)
+	var wg sync.WaitGroup
+	for i := range b.Objects {
+		o := &b.Objects[i]
+		keepsName := o.Class == v1alpha1.ClassStable || o.Class == v1alpha1.ClassInPlace
+		if !keepsName || s.activeHas(o) {
+			continue
+		}
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			_, errs[i] = r.Writer.Own(ctx, o.Object, s.track.Name)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// activeHas reports whether the active release has an object of that kind and name.
+func (s *scope) activeHas(o *render.Object) bool {
+	active := s.releases[s.plan.Active]
+	return active != nil && slices.ContainsFunc(active.Spec.Objects, func(a v1alpha1.ReleaseObject) bool {
+		return a.Group == o.Object.GroupVersionKind().Group && a.Kind == o.Object.GetKind() && a.Name == o.Object.GetName()
+	})
 }
 
 // reviews lists the questions of a bundle, one per kind and verb.
@@ -49,6 +87,9 @@ func (r *Reconciler) reviews(b *render.Bundle) ([]review, error) {
 	for _, o := range b.Objects {
 		gvk := o.Object.GroupVersionKind()
 		mapping, err := r.Live.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil && !apimeta.IsNoMatchError(err) {
+			return nil, fmt.Errorf("look up %s: %w", gvk.GroupKind(), err)
+		}
 		if err != nil {
 			unknown = append(unknown, fmt.Sprintf("%s (%s)", apply.Describe(o.Object), gvk.GroupVersion()))
 			continue

@@ -101,7 +101,13 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	for name, rel := range s.releases {
 		relevant := name == s.track.Spec.Pin || name == s.track.Status.HeadRelease || rel.Status.ActiveRun > 0 ||
 			(rel.Status.Run > 0 && release.IsStaging(rel)) || release.IsPending(rel)
-		if !relevant || rel.Spec.Archive == nil {
+		if !relevant {
+			continue
+		}
+		if rel.Spec.Archive == nil {
+			if release.IsPending(rel) {
+				s.view.Broken[name] = release.Problem{Reason: v1alpha1.ArchiveMissingReason, Message: "the release was never rendered"}
+			}
 			continue
 		}
 		content, problem, err := r.content(ctx, rel)
@@ -117,13 +123,26 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// runKey reads the run of an object from its labels; zero when it has none.
+const (
+	// maxRun is the maximum of status.run. A label beyond it must not push the next run out of what a number can hold.
+	maxRun = 1_000_000_000
+	// noRun stands for a run label that the operator did not write: such an object belongs to no run, and goes.
+	noRun = -1
+	// searchedRuns bounds the runs of a release whose names are worked out: status can be forged.
+	searchedRuns = 100
+)
+
+// runKey reads the run of an object from its labels; zero when it is of no release.
 func runKey(l map[string]string) release.RunKey {
-	run, err := strconv.ParseInt(l[v1alpha1.RunLabel], 10, 32)
-	if err != nil || l[v1alpha1.ReleaseLabel] == "" {
+	name := l[v1alpha1.ReleaseLabel]
+	if name == "" {
 		return release.RunKey{}
 	}
-	return release.RunKey{Release: l[v1alpha1.ReleaseLabel], Run: int32(run)}
+	run, err := strconv.ParseInt(l[v1alpha1.RunLabel], 10, 32)
+	if err != nil || run < 1 || run > maxRun {
+		run = noRun
+	}
+	return release.RunKey{Release: name, Run: int32(run)}
 }
 
 // runs sorts workloads and pods by run.
@@ -172,7 +191,7 @@ func (s *scope) runs() map[release.RunKey]release.Run {
 // addRunsWithoutWorkloads keeps a staging run in view whose release has no workload, or none yet.
 func (s *scope) addRunsWithoutWorkloads(out map[release.RunKey]release.Run) {
 	for _, rel := range s.releases {
-		if key := release.Key(rel); release.IsStaging(rel) && rel.Status.Workloads == nil && s.memory.made[key] {
+		if key := release.Key(rel); release.IsStaging(rel) && key.Release == rel.Name && s.memory.made[key] {
 			run := out[key]
 			run.Made = true
 			out[key] = run
@@ -323,7 +342,7 @@ func (s *scope) inUse() map[string][]string {
 		if release.IsDeletable(rel) {
 			continue
 		}
-		for run := int32(1); run <= rel.Status.Run; run++ {
+		for run := max(1, rel.Status.Run-searchedRuns+1); run <= min(rel.Status.Run, maxRun); run++ {
 			for _, o := range rel.Spec.Objects {
 				if name := render.StampedName(o.Kind, o.Name, identity(rel, run)); o.Class == v1alpha1.ClassVersioned && named[o.Kind+"/"+name] {
 					out[rel.Name] = append(out[rel.Name], o.Kind+"/"+name)

@@ -1,6 +1,7 @@
 package releasetrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*core
 // in between, the next look finds the same commits and the releases that are there already.
 func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 	s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256)
-	if l.err != nil || l.found.unchanged || l.request.asked != fmt.Sprintf("%d/%s", s.track.Generation, l.request.token) {
+	if l.err != nil || l.found.unchanged || l.request.asked != asking(s.track, l.request.token) {
 		return nil
 	}
 	if len(l.found.commits) > 0 {
@@ -79,6 +80,12 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 	for i := range list.Items {
 		chain.add(&list.Items[i])
 	}
+	for _, rel := range s.releases {
+		// Somebody may have taken the label off.
+		if rel.Labels[v1alpha1.TrackLabel] != s.track.Name {
+			chain.add(rel)
+		}
+	}
 	head := ""
 	for i, commit := range l.found.commits {
 		content := rendered{}
@@ -95,6 +102,9 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 	return head, nil
 }
 
+// maxSequence is the maximum of spec.sequence.
+const maxSequence = 1_000_000_000_000
+
 // chain is the list of a track's releases while new ones are added to it.
 type chain struct {
 	releases []*v1alpha1.ImmutableRelease
@@ -107,7 +117,7 @@ func (c *chain) last() *v1alpha1.ImmutableRelease {
 	if len(c.releases) == 0 {
 		return nil
 	}
-	return slices.MaxFunc(c.releases, func(a, b *v1alpha1.ImmutableRelease) int { return int(a.Spec.Sequence - b.Spec.Sequence) })
+	return slices.MaxFunc(c.releases, func(a, b *v1alpha1.ImmutableRelease) int { return cmp.Compare(a.Spec.Sequence, b.Spec.Sequence) })
 }
 
 // find returns the release of a commit with the same inputs, one that has content before one that was passed over.
@@ -162,7 +172,12 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 		if s.releases[existing.Name] == nil {
 			s.addRelease(existing.DeepCopy())
 		}
-		return s.releases[existing.Name], nil
+		rel := s.releases[existing.Name]
+		if !newest && rel.Spec.Digest == "" && release.IsPending(rel) {
+			// The operator ended between making it and writing its status.
+			rel.Status.Outcome = v1alpha1.OutcomeSupersededBeforeStart
+		}
+		return rel, nil
 	}
 	rel, err := r.newRelease(ctx, s, l, c, commit, content)
 	if err != nil {
@@ -202,6 +217,9 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 		},
 	}
 	if last := c.last(); last != nil {
+		if last.Spec.Sequence >= maxSequence {
+			return nil, fmt.Errorf("release %s has the highest sequence that there is and leaves no room for commit %s; it was not made by the operator: delete it", last.Name, commit.Commit)
+		}
 		rel.Spec.Sequence = last.Spec.Sequence + 1
 		rel.Spec.Previous = &v1alpha1.PreviousRelease{Name: last.Name, Digest: release.SpecDigest(&last.Spec)}
 	}

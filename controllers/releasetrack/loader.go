@@ -11,6 +11,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -58,15 +59,24 @@ func (r *Reconciler) content(ctx context.Context, rel *v1alpha1.ImmutableRelease
 		return c, nil, nil
 	}
 	b, err := r.bundle(ctx, rel)
-	switch {
-	case errors.Is(err, archive.ErrMissing):
-		return nil, &release.Problem{Reason: v1alpha1.ArchiveMissingReason, Message: err.Error()}, nil
-	case errors.Is(err, archive.ErrChanged):
-		return nil, &release.Problem{Reason: v1alpha1.ArchiveChangedReason, Message: err.Error()}, nil
-	case err != nil:
+	if problem, ok := kube.AsRefusal(refused(err)); ok {
+		return nil, &problem, nil
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	return r.loader.keepContent(rel.UID, contentOf(b)), nil, nil
+}
+
+// refused makes an archive that cannot be used a refusal: only a person can bring it back.
+func refused(err error) error {
+	switch {
+	case errors.Is(err, archive.ErrMissing):
+		return kube.Refuse(v1alpha1.ArchiveMissingReason, err.Error())
+	case errors.Is(err, archive.ErrChanged):
+		return kube.Refuse(v1alpha1.ArchiveChangedReason, err.Error())
+	}
+	return err
 }
 
 // contentOf sorts a bundle's objects by what the planner does with them.

@@ -62,7 +62,7 @@ type rendered struct {
 }
 
 // request gathers what to look for. What was observed counts only when it is of the same source.
-func (r *Reconciler) request(s *scope) (lookRequest, error) {
+func (r *Reconciler) request(s *scope) lookRequest {
 	spec := s.track.Spec
 	req := lookRequest{
 		track: s.key(), path: cleanPath(spec.Source.Path), interval: s.track.IntervalOrDefault(),
@@ -71,17 +71,19 @@ func (r *Reconciler) request(s *scope) (lookRequest, error) {
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
 		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation],
 	}
-	req.asked = fmt.Sprintf("%d/%s", s.track.Generation, req.token)
+	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
 	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && cleanPath(head.Spec.Source.Path) == req.path
-	if sameSource && s.track.Status.ObservedRevision != "" {
-		observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision)
-		if err != nil {
-			return req, fmt.Errorf("status.observedRevision: %w", err)
-		}
+	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
+	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
 		req.observed, req.complete = observed, true
 	}
-	return req, nil
+	return req
+}
+
+// asking identifies the spec of a track, and the annotation, that a look answers.
+func asking(track *v1alpha1.ReleaseTrack, token string) string {
+	return fmt.Sprintf("%s/%d/%s", track.UID, track.Generation, token)
 }
 
 func cleanPath(p string) string {

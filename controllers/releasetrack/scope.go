@@ -31,6 +31,8 @@ type scope struct {
 	world world
 	// done are the steps that this reconcile has tried.
 	done map[string]bool
+	// look was made into releases by this reconcile; it is put back when what came of it could not be written.
+	look *look
 	// source is what is known of Git.
 	source sourceState
 	// memory of this track across reconciles; lost with the process.

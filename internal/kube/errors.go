@@ -56,8 +56,16 @@ func Classify(err error, what string) error {
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsMethodNotSupported(err):
 		return refuse(v1alpha1.RefusedByClusterReason, "")
+	case apierrors.IsNotFound(err) && isNamespace(err):
+		return refuse(v1alpha1.RefusedByClusterReason, "")
 	case apierrors.IsNotFound(err):
 		return refuse(v1alpha1.UnknownKindReason, "")
 	}
 	return err
+}
+
+// isNamespace: it is the namespace that was not found, and not the kind.
+func isNamespace(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Details != nil && status.Status().Details.Kind == "namespaces"
 }

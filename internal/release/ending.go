@@ -63,12 +63,23 @@ func (p *planner) lastServed(r *v1alpha1.ImmutableRelease) time.Time {
 	last := timeOf(r.Status.Times.Superseded)
 	for _, guest := range p.view.Releases {
 		if w := guest.Status.Workloads; w != nil && w.Release == r.Name && w.Run == r.Status.Run {
-			if t := timeOf(guest.Status.Times.Superseded); t.After(last) {
+			if t := leftAt(guest); t.After(last) {
 				last = t
 			}
 		}
 	}
 	return last
+}
+
+// leftAt is when a release last took traffic with the workloads of another, or a moment after that.
+func leftAt(guest *v1alpha1.ImmutableRelease) time.Time {
+	switch {
+	case guest.Status.Run == 1:
+		return timeOf(guest.Status.Times.Superseded)
+	case guest.Status.ActiveRun > 1:
+		return timeOf(guest.Status.Times.Activated)
+	}
+	return timeOf(guest.Status.Times.Staged)
 }
 
 // served reports whether the last run of a release took traffic.
@@ -115,7 +126,7 @@ func (p *planner) retire() {
 	}
 	for _, r := range sorted(p.view.Releases) {
 		switch {
-		case left[r.Name]:
+		case left[r.Name], p.changes(r):
 		case HasEnded(r) && r.Status.Times.Retired == nil && p.hosts(r):
 			p.plan.Waiting[r.Name] = Problem{v1alpha1.WorkloadsInUseReason, fmt.Sprintf(
 				"its workloads run on under release %s, which differs in Stable objects only", p.hostedBy(r))}
@@ -125,6 +136,14 @@ func (p *planner) retire() {
 			p.add(Step{Kind: Sweep, Release: r.Name, Run: sweptRun(r)})
 		}
 	}
+}
+
+// changes reports whether this plan begins or ends a run of the release. What comes after that is for the next plan: to
+// confirm a run that was just begun would retire it, and a sweep would take its objects.
+func (p *planner) changes(r *v1alpha1.ImmutableRelease) bool {
+	return slices.ContainsFunc(p.plan.Steps, func(s Step) bool {
+		return s.Release == r.Name && slices.Contains([]StepKind{Begin, Activate, Supersede, Fail}, s.Kind)
+	})
 }
 
 // sweptRun is the run that an active release keeps (its last one may have failed), or the last run of an ended one.
@@ -141,24 +160,24 @@ func (p *planner) hosts(r *v1alpha1.ImmutableRelease) bool {
 }
 
 func (p *planner) hostedBy(r *v1alpha1.ImmutableRelease) string {
-	for _, other := range []*v1alpha1.ImmutableRelease{p.active, p.staging} {
-		if other != nil && other != r && other.Status.Workloads != nil && other.Status.Workloads.Release == r.Name {
-			return other.Name
-		}
+	switch {
+	case p.active != nil && p.active != r && ActiveKey(p.active).Release == r.Name:
+		return p.active.Name
+	case p.staging != nil && p.staging != r && Key(p.staging).Release == r.Name:
+		return p.staging.Name
 	}
 	return ""
 }
 
 // needsSweep: something may be left of the release besides workloads. The sweep is repeated when what is in use changes,
-// and once in every process for an active release that has had earlier runs; not while anything is staging, because the
-// same plan might supersede it, and a sweep of an ended release spares no run.
+// and once in every process for an active release that has had earlier runs.
 func (p *planner) needsSweep(r *v1alpha1.ImmutableRelease) bool {
 	swept, done := p.view.Swept[r.Name]
 	again := !done || swept != SweepMark(r, p.view.InUse[r.Name])
 	switch {
 	case HasEnded(r):
 		return r.Status.Times.Retired != nil && !IsDeletable(r) && again
-	case r == p.active && p.staging == nil:
+	case r == p.active && r != p.staging:
 		return r.Status.Run > 1 && again
 	}
 	return false

@@ -148,6 +148,14 @@ func TestEndedReleasesAreConfirmedAndSwept(t *testing.T) {
 			view: given(active("a", 1, ranTwice), staging("b", 2)).runs("a", 2, Current).serves("b", 1).with(switched("b", 1)).View,
 			want: []string{"Activate b/1", "Supersede a/2 Superseded"},
 		},
+		"an ended release that the same plan begins again is not confirmed": {
+			view: given(draining("a", 1), active("b", 2)).serves("b", 1).pinned("a", time.Second).View,
+			want: []string{"Begin a/2"},
+		},
+		"nor is it swept": {
+			view: given(retired("a", 1, undeletable), active("b", 2)).serves("b", 1).pinned("a", time.Second).View,
+			want: []string{"Begin a/2"},
+		},
 		"a hosting release is not confirmed": {
 			view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).View,
 		},

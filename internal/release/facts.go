@@ -46,19 +46,18 @@ func IsFinal(r *v1alpha1.ImmutableRelease) bool {
 }
 
 // Key is the run whose workloads the release's last run uses: its own, or that of an earlier release.
-func Key(r *v1alpha1.ImmutableRelease) RunKey {
-	if w := r.Status.Workloads; w != nil {
-		return RunKey{w.Release, w.Run}
-	}
-	return RunKey{r.Name, r.Status.Run}
-}
+func Key(r *v1alpha1.ImmutableRelease) RunKey { return keyOf(r, r.Status.Run) }
 
 // ActiveKey is the run whose workloads take the traffic of an active release.
-func ActiveKey(r *v1alpha1.ImmutableRelease) RunKey {
-	if w := r.Status.Workloads; w != nil {
+func ActiveKey(r *v1alpha1.ImmutableRelease) RunKey { return keyOf(r, r.Status.ActiveRun) }
+
+// keyOf: only the first run of a release can use workloads of another. While a later one is begun beside it, status.workloads
+// still says where the traffic goes.
+func keyOf(r *v1alpha1.ImmutableRelease, run int32) RunKey {
+	if w := r.Status.Workloads; w != nil && run <= 1 {
 		return RunKey{w.Release, w.Run}
 	}
-	return RunKey{r.Name, r.Status.ActiveRun}
+	return RunKey{r.Name, run}
 }
 
 // Phase sums the facts up. It is for people; nothing reads it back.

@@ -59,9 +59,12 @@ func TestRunKeys(t *testing.T) {
 		release           *v1alpha1.ImmutableRelease
 		wantKey, wantLive RunKey
 	}{
-		"a release uses its own run":                        {active("a", 1), RunKey{"a", 1}, RunKey{"a", 1}},
-		"a restarted release serves with the run before":    {active("a", 1, restarting), RunKey{"a", 2}, RunKey{"a", 1}},
-		"a sharing release uses that of another":            {active("b", 2, shares("a", 3)), RunKey{"a", 3}, RunKey{"a", 3}},
+		"a release uses its own run":                     {active("a", 1), RunKey{"a", 1}, RunKey{"a", 1}},
+		"a restarted release serves with the run before": {active("a", 1, restarting), RunKey{"a", 2}, RunKey{"a", 1}},
+		"a sharing release uses that of another":         {active("b", 2, shares("a", 3)), RunKey{"a", 3}, RunKey{"a", 3}},
+		"a sharing release that is begun again makes its own": {
+			active("b", 2, shares("a", 3), restarting), RunKey{"b", 2}, RunKey{"a", 3},
+		},
 		"a sharing release that is staging uses it already": {staging("b", 2, shares("a", 3)), RunKey{"a", 3}, RunKey{"a", 3}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -358,3 +358,9 @@ func supersededAgo(d time.Duration) option {
 func activatedAgo(d time.Duration) option {
 	return func(r *v1alpha1.ImmutableRelease) { r.Status.Times.Activated = ago(d) }
 }
+
+// neverActive: its run ended before it took traffic.
+func neverActive(r *v1alpha1.ImmutableRelease) {
+	r.Status.Times.Activated = nil
+	r.Status.Outcome = v1alpha1.OutcomePreempted
+}

@@ -156,7 +156,7 @@ func (m *model) checkSettled() {
 			m.violate("Service %s selects %s with endpoints %v, but %s is active", name, s.selects, s.endpoints, key)
 		}
 	}
-	if a.Status.Workloads == nil && !IsFailed(a) && !m.whole(key) {
+	if tried := a.Status.Run > a.Status.ActiveRun && (m.terse || IsFailed(a)); !tried && !m.whole(key) {
 		m.violate("%s lacks workloads and nobody mends it", key)
 	}
 	for object, want := range m.archives[a.Name].InPlace {
@@ -194,8 +194,11 @@ func (m *model) checkOutcome(r *v1alpha1.ImmutableRelease) {
 		if IsFinal(r) {
 			return
 		}
+		if a := m.active(); a != nil && ActiveKey(a).Release == r.Name {
+			return // another release uses its workloads
+		}
 		for key := range m.runs {
-			if key.Release == r.Name && (m.neverEnds(key) || m.active() != nil && key == ActiveKey(m.active())) {
+			if key.Release == r.Name && m.neverEnds(key) {
 				return
 			}
 		}
@@ -217,7 +220,7 @@ func (m *model) checkWish(a *v1alpha1.ImmutableRelease) {
 	if head == nil || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {
 		return
 	}
-	if head.Status.Outcome == v1alpha1.OutcomeNoChange && a != nil && a.Spec.Digest == head.Spec.Digest {
+	if same := a != nil && a.Spec.Digest == head.Spec.Digest; head.Status.Outcome == v1alpha1.OutcomeNoChange && (same || m.failed[head.Spec.Digest]) {
 		return
 	}
 	m.violate("head %s (%s %s) is not what runs", head.Name, Phase(head), head.Status.Outcome)

@@ -51,9 +51,13 @@ type model struct {
 	lastRun    map[string]int32 // the highest run of a release in its status
 	wasHealthy map[RunKey]bool
 	damaged    map[RunKey]bool // somebody took workloads away by hand
+	failed     map[string]bool // digests of releases that failed once
 
-	rng        *rand.Rand // nil: nothing is left to chance
-	log        []string
+	rng  *rand.Rand // nil: nothing is left to chance
+	log  []string
+	done map[StepKind]int
+	// terse: the actor does not record why a re-run of an active release ended.
+	terse      bool
 	violations []string
 }
 
@@ -97,8 +101,8 @@ func newModel(rng *rand.Rand) *model {
 		archives: map[string]*Content{}, fates: map[string]fate{}, badData: map[string]bool{}, broken: map[string]bool{},
 		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{},
 		swept: map[string]string{}, made: map[RunKey]bool{},
-		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{},
-		rng: rng,
+		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{}, failed: map[string]bool{},
+		done: map[StepKind]int{}, rng: rng,
 	}
 }
 
@@ -400,6 +404,7 @@ func (m *model) act(plan Plan) {
 	for _, s := range plan.Steps {
 		m.logf("  %s%s", stepString(s), because(s))
 		m.do(s)
+		m.done[s.Kind]++
 		m.check()
 		m.between()
 	}
@@ -466,7 +471,11 @@ func (m *model) do(s Step) {
 		if a := m.active(); a != nil && m.archives[a.Name] != nil {
 			m.applyInPlace(m.archives[a.Name])
 		}
-		r.Status.Times.Superseded, r.Status.Outcome = at(m.now), s.Outcome
+		r.Status.Times.Superseded = at(m.now)
+		m.failed[r.Spec.Digest] = m.failed[r.Spec.Digest] || s.Outcome != v1alpha1.OutcomePreempted
+		if r.Status.ActiveRun == 0 || !m.terse {
+			r.Status.Outcome = s.Outcome
+		}
 		setConditionAt(&r.Status.Conditions, m.now, 1, v1alpha1.HealthyCondition, false, string(s.Outcome), s.Message)
 	case Confirm:
 		m.confirm(r)
@@ -495,7 +504,7 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 			m.violate("run %d of %s is not above the label of %s", s.Run, r.Name, key)
 		}
 	}
-	r.Status.Run, r.Status.Workloads, r.Status.Outcome = s.Run, nil, ""
+	r.Status.Run, r.Status.Outcome = s.Run, ""
 	if s.Shared != nil {
 		r.Status.Workloads = &v1alpha1.RunReference{Release: s.Shared.Release, Run: s.Shared.Run}
 	}
@@ -551,7 +560,7 @@ func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
 			}
 		}
 		m.between()
-		if r.Status.Workloads == nil {
+		if key.Release == r.Name {
 			m.create(key, object)
 		}
 	}
@@ -580,6 +589,9 @@ func (m *model) terminate(key RunKey) {
 }
 
 func (m *model) confirm(r *v1alpha1.ImmutableRelease) {
+	if !HasEnded(r) {
+		m.violate("%s is confirmed, but it has not ended", r.Name)
+	}
 	for key := range m.runs {
 		if key.Release == r.Name {
 			m.logf("    %s is still there", key)
@@ -590,6 +602,9 @@ func (m *model) confirm(r *v1alpha1.ImmutableRelease) {
 }
 
 func (m *model) sweep(r *v1alpha1.ImmutableRelease) {
+	if r.Status.ActiveRun == 0 && !IsFinal(r) {
+		m.violate("%s is swept, but it has not ended", r.Name)
+	}
 	for key := range m.config {
 		if key.Release == r.Name && (r.Status.ActiveRun == 0 || key.Run != r.Status.ActiveRun) {
 			if m.runs[key] != nil {

@@ -13,7 +13,8 @@ const (
 	// Skip records that a release never runs (Outcome says why).
 	Skip StepKind = "Skip"
 	// Begin raises the run of a release, after asking the cluster whether it may run; nothing is created before that.
-	// With Shared set, the run uses the workloads of that run and makes none.
+	// With Shared set, the run uses the workloads of that run (status.workloads) and makes none; without, status.workloads
+	// is left as it is, because the traffic of an active release that is begun again still goes there.
 	Begin StepKind = "Begin"
 	// Make creates the objects of the run that are created when staged.
 	Make StepKind = "Make"

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	simulationSeeds  = 320
-	simulationEvents = 300
+	simulationSeeds  = 400
+	simulationEvents = 600
 )
 
 // TestSimulation lets seeded chance decide what happens next, and looks after every step whether what must be true is true.
@@ -24,16 +24,26 @@ func TestSimulation(t *testing.T) {
 	for part := range parts {
 		t.Run(fmt.Sprintf("part %d of %d", part+1, parts), func(t *testing.T) {
 			t.Parallel()
+			done := map[StepKind]int{}
 			for seed := part; seed < simulationSeeds; seed += parts {
-				simulate(t, uint64(seed))
+				for kind, n := range simulate(t, uint64(seed)).done {
+					done[kind] += n
+				}
+			}
+			for _, kind := range []StepKind{Skip, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
+				Supersede, Fail, Terminate, Confirm, Sweep, Forget} {
+				if done[kind] < 20 {
+					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
+				}
 			}
 		})
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
+func simulate(t *testing.T, seed uint64) *model {
 	t.Helper()
 	m := newModel(rand.New(rand.NewPCG(seed, 1)))
+	m.terse = m.chance(0.5)
 	m.track.Keep, m.track.MinAge, m.track.Max = m.rng.IntN(4), time.Duration(m.rng.IntN(3))*time.Hour, 1+m.rng.IntN(12)
 	for range simulationEvents {
 		m.happen()
@@ -49,23 +59,29 @@ func simulate(t *testing.T, seed uint64) {
 		tail := m.log[max(0, len(m.log)-120):]
 		t.Fatalf("seed %d: %s\n%s", seed, strings.Join(m.violations, "\n"), strings.Join(tail, "\n"))
 	}
+	return m
+}
+
+// spans of time that go by between two events: mostly short, sometimes longer than half of a deadline.
+var spans = []time.Duration{
+	time.Second, 5 * time.Second, 20 * time.Second, 30 * time.Second, 40 * time.Second, time.Minute, 90 * time.Second, 6 * time.Minute,
 }
 
 // happen lets one thing happen.
 func (m *model) happen() {
 	switch n := m.rng.IntN(100); {
-	case n < 42:
+	case n < 45:
 		m.reconcile()
-	case n < 76:
-		m.pass([]time.Duration{time.Second, 5 * time.Second, 20 * time.Second, 90 * time.Second, 6 * time.Minute}[m.rng.IntN(5)])
-	case n < 84:
+	case n < 85:
+		m.pass(spans[m.rng.IntN(len(spans))])
+	case n < 89:
 		m.push()
-	case n < 87:
-		m.pin()
 	case n < 90:
+		m.pin()
+	case n < 92:
 		m.logf("pin removed")
 		m.track.Pin = ""
-	case n < 93:
+	case n < 94:
 		m.restart("upgrade")
 	case n < 96:
 		m.sicken()
@@ -126,7 +142,7 @@ func (m *model) randomContent(name string) *Content {
 	switch m.rng.IntN(5) {
 	case 0:
 		c.Workloads = append(c.Workloads, worker)
-	case 1:
+	case 1, 2:
 		c.Recreate = append(c.Recreate, worker)
 	}
 	if m.chance(0.2) || len(c.Workloads)+len(c.Recreate) == 0 {
@@ -162,19 +178,13 @@ func (m *model) sicken() {
 	}
 }
 
-// vandalise deletes a workload by hand; sometimes its pods are left behind. Runs that two releases share are spared: an
-// active release without workloads of its own cannot be run again beside them.
+// vandalise deletes a workload by hand; sometimes its pods are left behind.
 func (m *model) vandalise() {
 	keys := sortedRuns(m.runs)
 	if len(keys) == 0 {
 		return
 	}
 	key := keys[m.rng.IntN(len(keys))]
-	for _, r := range m.releases {
-		if r.Status.Workloads != nil && !IsFinal(r) || IsPending(r) && r.Spec.WorkloadsFrom != "" {
-			return
-		}
-	}
 	for _, object := range []ObjectKey{web, worker, cron} {
 		w := m.runs[key].workloads[object]
 		if w == nil || m.chance(0.5) {

@@ -44,16 +44,13 @@ func (p *planner) keepActive() {
 	if r == nil {
 		return
 	}
-	if r.Status.Run > r.Status.ActiveRun && IsFailed(r) {
+	if r.Status.Run > r.Status.ActiveRun && r.Status.Outcome != v1alpha1.OutcomePreempted {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
 			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
 		return
 	}
-	if r.Status.Workloads != nil {
-		return
-	}
 	if key, gone := p.missing(); gone {
-		p.begin(r, nil, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
 	}
 }
 
@@ -79,12 +76,7 @@ func (p *planner) start(r *v1alpha1.ImmutableRelease) {
 			Message: fmt.Sprintf("nothing differs from release %s", p.active.Name)})
 		return
 	}
-	if p.active != nil && r.Status.Run == 0 && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
-		key := ActiveKey(p.active)
-		p.begin(r, &key, "")
-		return
-	}
-	p.begin(r, nil, "")
+	p.begin(r, "")
 }
 
 // cannotStart says why a release that is wanted is not started.
@@ -105,21 +97,27 @@ func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
 	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin
 }
 
-// workloadsLive: the active run is whole, so that a release that differs in Stable objects only can use it.
+// workloadsLive: the active run is known to be whole, so that a release that differs in Stable objects only can use it.
 func (p *planner) workloadsLive() bool {
 	_, gone := p.missing()
-	return p.active.Status.Run == p.active.Status.ActiveRun && !gone
+	return p.active.Status.Run == p.active.Status.ActiveRun && !gone && p.view.Contents[p.active.Name] != nil
 }
 
-// begin raises the run above every run that was ever seen, in status or on a label.
-func (p *planner) begin(r *v1alpha1.ImmutableRelease, shared *RunKey, why string) {
+// begin raises the run above every run that was ever seen, in status or on a label. The first run of a release that differs
+// from the active one in Stable objects only shares its workloads.
+func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 	run := r.Status.Run
 	for key := range p.view.Runs {
 		if key.Release == r.Name {
 			run = max(run, key.Run)
 		}
 	}
-	p.add(Step{Kind: Begin, Release: r.Name, Run: run + 1, Shared: shared, Message: why})
+	step := Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why}
+	if run == 0 && p.active != nil && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
+		key := ActiveKey(p.active)
+		step.Shared = &key
+	}
+	p.add(step)
 }
 
 // preempt ends a staging run that is not wanted any more. A person's pin does so at once; a newer commit only when the
@@ -196,7 +194,7 @@ func (p *planner) drive() {
 		return
 	}
 	run := p.view.Runs[key]
-	shared := r.Status.Workloads != nil
+	shared := key.Release != r.Name
 	if !p.halfSwitched() {
 		if !shared && !run.Made {
 			p.add(Step{Kind: Make, Release: r.Name, Run: key.Run})

@@ -243,6 +243,10 @@ func TestStableOnlyReleaseUsesTheWorkloadsOfTheActiveOne(t *testing.T) {
 			view: given(active("a", 1), pending("b", 2, workloadsFrom("a"))).runs("a", 1, Current, worker).traffic("a", 1).View,
 			want: []string{"Begin b/1"},
 		},
+		"it makes its own workloads when nobody can tell whether the active run is whole": {
+			view: given(active("a", 1), pending("b", 2, workloadsFrom("a"))).broken("a").serves("a", 1).View,
+			want: []string{"Begin b/1"},
+		},
 		"it makes its own workloads when one of the active run is being deleted": {
 			view: given(active("a", 1), pending("b", 2, workloadsFrom("a"))).serves("a", 1).with(func(v *View) {
 				v.Runs[RunKey{"a", 1}].Workloads[web] = Workload{Health: InProgress, Deleting: true}
@@ -280,6 +284,12 @@ func TestStableOnlyReleaseUsesTheWorkloadsOfTheActiveOne(t *testing.T) {
 				runs("a", 1, Current).serves("c", 1).View,
 			wantWake: 10 * time.Second,
 		},
+		"the shared run drains also when the release that used it is already begun again": {
+			view: given(draining("a", 1), restage(draining("b", 2, shares("a", 1))), active("c", 3)).runs("a", 1, Current).
+				runs("b", 2, InProgress).serves("c", 1).pinned("b", 5*time.Minute).
+				with(func(v *View) { v.Releases[1].Status.Times.Staged = ago(10 * time.Second) }).View,
+			wantWake: 20 * time.Second,
+		},
 		"a rollback to it gets workloads of its own": {
 			view: given(retired("a", 1), retired("b", 2, shares("a", 1)), active("c", 3)).serves("c", 1).pinned("b", time.Second).View,
 			want: []string{"Begin b/2"},
@@ -304,9 +314,9 @@ func TestRunNumberIsNeverLowerThanAnyLabel(t *testing.T) {
 		"labels of other releases do not count": {
 			view: given(pending("a", 1)).runs("b", 7, Current).View, want: []string{"Begin a/1"},
 		},
-		"it follows the labels also when the run makes no workloads": {
+		"it follows the labels also when the run could have made no workloads": {
 			view: given(active("a", 1), pending("b", 2, workloadsFrom("a"))).serves("a", 1).runs("b", 3, Current).View,
-			want: []string{"Begin b/4 on a/1", "Terminate b/3"},
+			want: []string{"Begin b/4", "Terminate b/3"},
 		},
 	})
 }
@@ -412,10 +422,30 @@ func TestActiveReleaseThatLostAWorkloadIsRunAgain(t *testing.T) {
 			view: given(active("a", 1)).serves("a", 1).with(func(v *View) { v.Contents["a"].AtSwitch = []ObjectKey{cron} }).View,
 			want: []string{"Begin a/2"},
 		},
+		"a release that uses the workloads of another gets its own": {
+			view: given(draining("a", 1), active("b", 2, shares("a", 1))).runs("a", 1, Current, worker).traffic("a", 1).View,
+			want: []string{"Begin b/2"},
+		},
+		"and the shared run stays while they are on their way": {
+			view: given(draining("a", 1), active("b", 2, shares("a", 1), restarting)).runs("a", 1, Current, worker).traffic("a", 1).
+				runs("b", 2, InProgress).View,
+			wantWaiting: map[string]string{"a": v1alpha1.WorkloadsInUseReason, "b": v1alpha1.ProgressingReason},
+		},
+		"and drains once they have taken over": {
+			view: given(draining("a", 1), active("b", 2, shares("a", 1), func(r *v1alpha1.ImmutableRelease) {
+				r.Status.Run, r.Status.ActiveRun = 2, 2
+				r.Status.Times.Activated = ago(10 * time.Second)
+			})).runs("a", 1, Current, worker).serves("b", 2).swept("b").View,
+			wantWake: 20 * time.Second,
+		},
 		"an unhealthy workload does not":                      {view: given(active("a", 1)).runs("a", 1, Failing).traffic("a", 1).View},
 		"nothing is begun for an archive that cannot be read": {view: lost().broken("a").View},
 		"one attempt only": {
 			view:        lost(restartEnded(exceeded)).swept("a").View,
+			wantStalled: map[string]string{"a": v1alpha1.RestartFailedReason},
+		},
+		"one attempt only, also where its outcome was not recorded": {
+			view:        lost(restartEnded("")).swept("a").View,
 			wantStalled: map[string]string{"a": v1alpha1.RestartFailedReason},
 		},
 		"an attempt that was ended for a newer commit does not count": {

@@ -68,8 +68,9 @@ func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
 }
 
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
-// below the active one: an older release runs only when a person pins it (or when Git itself points at it). A head that
-// is not known (yet) changes nothing.
+// below the active one: an older release runs only when a person pins it (or when Git itself points at it). Below a release
+// that failed, only one that has taken traffic is good enough: after a pin is removed, the track goes on to the newest
+// release that worked. A head that is not known (yet) changes nothing.
 func (p *planner) chooseNewest() {
 	head := p.byName[p.view.Track.Head]
 	if head == nil {
@@ -77,6 +78,7 @@ func (p *planner) chooseNewest() {
 		return
 	}
 	p.wish = p.active
+	failed := false
 	list := sorted(p.view.Releases)
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
@@ -87,7 +89,10 @@ func (p *planner) chooseNewest() {
 			p.bound = max(p.bound, c.Spec.Sequence)
 			return
 		}
-		if p.consider(c) {
+		failed = failed || IsFailed(c)
+		if failed && !hasWorked(c) {
+			p.bound = max(p.bound, c.Spec.Sequence)
+		} else if p.consider(c) {
 			return
 		}
 		if p.active != nil && c.Spec.Sequence < p.active.Spec.Sequence && head.Spec.Sequence > p.active.Spec.Sequence {
@@ -109,13 +114,15 @@ func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
 		return true
 	case IsSkipped(c):
 		return false
-	case IsFailed(c):
-		p.bound = max(p.bound, c.Spec.Sequence)
-		return true
 	}
 	p.bound = max(p.bound, c.Spec.Sequence)
 	p.wish = c
 	return true
+}
+
+// hasWorked: it has taken traffic once, and its last run did not fail.
+func hasWorked(r *v1alpha1.ImmutableRelease) bool {
+	return r.Status.Times.Activated != nil && !IsFailed(r)
 }
 
 // sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.
@@ -125,7 +132,7 @@ func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableR
 	}
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range sorted(p.view.Releases) {
-		if r.Spec.Digest == c.Spec.Digest && r.Status.Times.Activated != nil && !IsFailed(r) {
+		if r.Spec.Digest == c.Spec.Digest && hasWorked(r) {
 			found = r
 		}
 	}

@@ -60,6 +60,13 @@ func TestNewestAcceptedCommitIsWanted(t *testing.T) {
 			view: given(active("a", 1), pending("b", 2), failed("c", 3)).serves("a", 1).View,
 			want: []string{"Skip b SupersededBeforeStart"},
 		},
+		"below a failed head the newest release that worked runs again": {
+			view: given(active("a", 1), retired("b", 2), failed("c", 3)).serves("a", 1).View,
+			want: []string{"Begin b/2"}, wantTarget: "b",
+		},
+		"below a failed head a release that never took traffic is not enough": {
+			view: given(active("a", 1), retired("b", 2, neverActive), failed("c", 3)).serves("a", 1).View, wantTarget: "a",
+		},
 		"a commit after a failed one is begun": {
 			view: given(active("a", 1), failed("b", 2), pending("c", 3)).serves("a", 1).View,
 			want: []string{"Begin c/1"},
