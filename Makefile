@@ -8,7 +8,14 @@ CLUSTER_DIR := $(CURDIR)/.cluster
 KUBECONFIG ?= $(CLUSTER_DIR)/$(NAME)/kubeconfig
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= stele.local/stele:$(VERSION)
+# The image's name and tag. A colon before the last slash belongs to a port.
+IMG_TAG = $(lastword $(subst :, ,$(notdir $(IMG))))
+IMG_NAME = $(patsubst %:$(IMG_TAG),%,$(IMG))
+PLATFORMS ?= linux/$(shell go env GOARCH)
+PUSH ?= false
 
+KO = go tool -modfile=$(CURDIR)/hack/tools/ko/go.mod ko
+LINTER = go tool -modfile=$(CURDIR)/hack/tools/golangci-lint/go.mod golangci-lint
 TOOL = go tool -modfile=$(CURDIR)/hack/tools/go.mod
 CONTROLPLANE = go run -C hack/controlplane .
 # Tests that need a real API server find one here; it is built on first use.
@@ -50,9 +57,11 @@ bin/stele:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stele .
 
 .PHONY: image
-image: ## Build the container image with ko, as an OCI layout in dist/image (no Docker needed).
-	mkdir -p dist
-	KO_DOCKER_REPO=$(firstword $(subst :, ,$(IMG))) VERSION=$(VERSION) $(TOOL) ko build --bare --push=false --oci-layout-path=dist/image --tags=$(VERSION) .
+image: ## Build the container image with ko: an OCI layout in dist/image. No Docker, no registry; PUSH=true pushes it to IMG.
+	@rm -rf dist/image && mkdir -p dist
+	@base=$$(go run -C hack/tools/ko ./base --cache $(CURDIR)/dist/ko) && \
+	KOCACHE=$(CURDIR)/dist/ko KO_DEFAULTBASEIMAGE=$$base KO_DOCKER_REPO=$(IMG_NAME) VERSION=$(VERSION) $(KO) build . --bare \
+	  --tags=$(IMG_TAG) --platform=$(PLATFORMS) --push=$(PUSH) --oci-layout-path=dist/image --sbom-dir=dist/sbom
 
 .PHONY: build-installer
 build-installer: ## Write one YAML that installs everything: dist/install.yaml.
@@ -69,10 +78,11 @@ fmt: ## Format the code.
 vet: ## Vet the code of every module.
 	go vet ./...
 	cd hack/controlplane && go vet ./...
+	cd hack/tools/ko && go vet ./...
 
 .PHONY: lint
 lint: ## Lint the code.
-	$(TOOL) golangci-lint run ./...
+	$(LINTER) run ./...
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster, with the race detector.
@@ -89,6 +99,10 @@ test-e2e: bin/stele ## Run the tests on the embedded cluster.
 .PHONY: test-cluster
 test-cluster: ## Test the embedded cluster itself.
 	cd hack/controlplane && go test -count=1 ./...
+
+.PHONY: test-deploy
+test-deploy: ## Install config/default on an embedded cluster and run the operator with its service account's rights only.
+	go test -count=1 -timeout 10m -tags deploy -v ./hack/installer/
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (10s).
@@ -137,6 +151,8 @@ deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUB
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy applied; workloads stay.
+	@# The CRDs first: the operator must still be there to let go of tracks and releases.
+	$(KUBECTL) delete --ignore-not-found --timeout 2m --kubeconfig $(KUBECONFIG) -k config/crd
 	go run ./hack/installer --image $(IMG) config/default | $(KUBECTL) delete --ignore-not-found --kubeconfig $(KUBECONFIG) -f -
 
 .PHONY: clean

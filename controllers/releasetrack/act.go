@@ -72,8 +72,9 @@ func repeatable(kind release.StepKind) bool {
 	switch kind {
 	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Confirm:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error {
@@ -144,6 +145,8 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	}
 	delete(s.memory.swept, rel.Name)
 	removeCondition(rel, v1alpha1.DeletableCondition, v1alpha1.HealthyCondition)
+	// The plan knew of no run to wait for. Without a word, the release would say that it is healthy.
+	s.plan.Waiting[rel.Name] = release.Problem{Reason: v1alpha1.ProgressingReason, Message: "its objects are being created"}
 	return r.flush(ctx, s, rel)
 }
 

@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return r.reconcileDelete(ctx, s)
 	}
 	if err := r.ensureFinalizer(ctx, s.track); err != nil {
-		return ctrl.Result{}, ignoreConflict(err)
+		return again(err)
 	}
 	err = r.reconcile(ctx, s)
 	result, statusErr := r.finish(ctx, s, err)
@@ -144,9 +144,20 @@ func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if conflict {
-		s.requeueAfter(50 * time.Millisecond)
+		s.requeueAfter(soon)
 	}
 	return s.result(r.Clock.Now()), nil
+}
+
+// soon is when to look again after a conflict. The event of what the cache did not show yet may be one that is left out.
+const soon = 50 * time.Millisecond
+
+// again looks again soon after a conflict.
+func again(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: soon}, nil
+	}
+	return ctrl.Result{}, err
 }
 
 func ignoreConflict(err error) error {

@@ -34,7 +34,7 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	if !keep {
 		gone, err := r.removeEverything(ctx, s)
 		if err != nil {
-			return ctrl.Result{}, ignoreConflict(err)
+			return again(err)
 		}
 		if !gone {
 			return ctrl.Result{RequeueAfter: settle}, ignoreConflict(r.writeDeleting(ctx, s))
@@ -42,13 +42,13 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	}
 	for _, rel := range s.releases {
 		if err := r.letGo(ctx, rel); err != nil {
-			return ctrl.Result{}, ignoreConflict(err)
+			return again(err)
 		}
 	}
 	before := s.track.DeepCopy()
 	controllerutil.RemoveFinalizer(s.track, v1alpha1.TrackFinalizer)
-	err = r.Client.Patch(ctx, s.track, client.MergeFrom(before))
-	return ctrl.Result{}, client.IgnoreNotFound(err)
+	err = r.Client.Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return again(client.IgnoreNotFound(err))
 }
 
 // keepEverything decides between the cases above.

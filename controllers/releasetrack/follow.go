@@ -41,9 +41,9 @@ type following struct {
 	next time.Time
 	// asked is the request (spec and annotation) of the last look.
 	asked string
-	// problem of the last look; kept for status.
-	problem error
-	looked  bool
+	// problem of the last look; kept for status. read: a look has succeeded.
+	problem      error
+	looked, read bool
 }
 
 // look is what one look at Git has found.
@@ -146,7 +146,7 @@ func (f *Follower) finish(l *look) {
 	known = known && t.asked == l.request.asked
 	if known {
 		t.running, t.looked, t.problem = false, true, l.err
-		t.last = l
+		t.last, t.read = l, t.read || l.err == nil
 		if l.err != nil {
 			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
 		}
@@ -173,9 +173,9 @@ func minTime(a, b time.Time) time.Time {
 
 // sourceState is what status says of Git.
 type sourceState struct {
-	// looked: a look was finished by this process. Before, the stored condition stands.
-	looked  bool
-	problem error
+	// looked: a look was finished by this process. Before, the stored condition stands. read: one has succeeded.
+	looked, read bool
+	problem      error
 }
 
 // follow takes what the last look has found, makes releases of it, and starts the next look when it is due.
@@ -213,7 +213,7 @@ func (f *Follower) state(key types.NamespacedName) sourceState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.of(key)
-	return sourceState{looked: t.looked, problem: t.problem}
+	return sourceState{looked: t.looked, read: t.read, problem: t.problem}
 }
 
 // refuse records that a look could not even be started.

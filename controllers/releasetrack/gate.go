@@ -37,13 +37,27 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 	if err != nil {
 		return err
 	}
-	if err := r.accountExists(ctx, s.track.Namespace, account); err != nil {
-		return err
+	return firstError(
+		func() error { return r.accountExists(ctx, s.track.Namespace, account) },
+		func() error { return r.ask(ctx, s.track.Namespace, account, reviews) },
+		func() error { return r.ownAll(ctx, s, bundle) },
+	)
+}
+
+// firstError asks all questions at once and returns the first error in their order.
+func firstError(questions ...func() error) error {
+	errs := make([]error, len(questions))
+	var wg sync.WaitGroup
+	for i, ask := range questions {
+		wg.Go(func() { errs[i] = ask() })
 	}
-	if err := r.ask(ctx, s.track.Namespace, account, reviews); err != nil {
-		return err
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
-	return r.ownAll(ctx, s, bundle)
+	return nil
 }
 
 // ownAll asks whether an object that keeps its name is somebody else's already. What the active release has is the track's.

@@ -42,7 +42,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view = release.View{
 		Now: now, Since: r.Since,
 		Track: release.Track{
-			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: track.Status.HeadRelease,
+			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
@@ -59,6 +59,27 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view.Traffic = s.traffic()
 	s.view.InUse = s.inUse()
 	return nil
+}
+
+// head is the release of the newest commit. It is written after the release was begun: a process that was killed in between
+// left it behind. Until this process has read Git, what is staging or active stands for it when it is newer, so that a restart
+// does not throw a run away.
+func (s *scope) head() string {
+	name := s.track.Status.HeadRelease
+	if s.source.read {
+		return name
+	}
+	newest := s.releases[name]
+	for _, rel := range s.releases {
+		underWay := rel.Status.ActiveRun > 0 || (rel.Status.Run > 0 && release.IsStaging(rel))
+		if underWay && (newest == nil || rel.Spec.Sequence > newest.Spec.Sequence) {
+			newest = rel
+		}
+	}
+	if newest == nil {
+		return name
+	}
+	return newest.Name
 }
 
 func pinSince(track *v1alpha1.ReleaseTrack, now time.Time) time.Time {

@@ -40,8 +40,8 @@ func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*core
 // in between, the next look finds the same commits and the releases that are there already.
 func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 	s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256)
-	if l.err != nil || l.found.unchanged || l.request.asked != asking(s.track, l.request.token) {
-		return nil
+	if l.found == nil || l.found.unchanged || l.request.asked != asking(s.track, l.request.token) {
+		return nil // what went wrong is in status; an answer to an earlier spec is of no use
 	}
 	if len(l.found.commits) > 0 {
 		if len(s.releases) == 0 && pathMissing(l.found.newest) {

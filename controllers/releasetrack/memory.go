@@ -28,8 +28,8 @@ type trackMemory struct {
 	tried map[string]time.Time
 	// blocked are releases that the cluster refuses.
 	blocked map[string]*blockage
-	// counters is when counters alone were last written, by release name.
-	counters map[string]time.Time
+	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
+	waiting map[string]time.Time
 
 	mu sync.Mutex
 	// ended counts pods seen to go, by release name, until they are in status.
@@ -56,7 +56,7 @@ func (m *memory) of(key types.NamespacedName) *trackMemory {
 	if t == nil {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{},
-			tried: map[string]time.Time{}, blocked: map[string]*blockage{}, counters: map[string]time.Time{}, ended: map[string]endedPods{},
+			tried: map[string]time.Time{}, blocked: map[string]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
 	}
@@ -106,7 +106,7 @@ func (t *trackMemory) endedWritten(releaseName string, e endedPods) {
 func (t *trackMemory) forgetRelease(name string) {
 	delete(t.swept, name)
 	delete(t.blocked, name)
-	delete(t.counters, name)
+	delete(t.waiting, name)
 	for key := range t.made {
 		if key.Release == name {
 			delete(t.made, key)

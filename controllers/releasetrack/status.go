@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -17,8 +18,9 @@ import (
 	"github.com/stele-dev/stele/internal/render"
 )
 
-// counterInterval is how often counters alone are written at the most.
-const counterInterval = time.Second
+// putOff is how long counters and messages that alone have changed wait for a change of facts to be written with: a write
+// takes longer than many of the steps that it would tell of.
+const putOff = time.Second
 
 // writeStatus computes the status of the track and of its releases and writes what differs from what is stored.
 func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) error {
@@ -34,7 +36,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) e
 	return errors.Join(append(errs, r.writeTrack(ctx, s, failure))...)
 }
 
-// writeRelease describes a release and writes its status when it differs. Counters alone may wait.
+// writeRelease describes a release and writes its status when it differs. Counters and messages alone may wait.
 func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, mayWait bool) error {
 	var blocked *release.Problem
 	if b := s.memory.blocked[rel.Name]; b != nil {
@@ -46,22 +48,39 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	rel.Status.Terminated.Unconfirmed = stored.Terminated.Unconfirmed + ended.unconfirmed
 	release.Describe(rel, s.view, s.plan, blocked)
 	if !s.dirty(rel.Name) {
+		delete(s.memory.waiting, rel.Name)
 		return nil
 	}
-	now := r.Clock.Now()
-	if wait := s.memory.counters[rel.Name].Add(counterInterval).Sub(now); mayWait && wait > 0 && onlyProgress(stored, rel.Status) {
-		s.requeueAfter(wait)
+	if mayWait && onlyProgress(stored, rel.Status) && r.puttingOff(s, rel.Name) {
 		return nil
 	}
 	before := rel.DeepCopy()
 	before.Status = stored
 	if err := r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		// That nothing is left was to be written too: it is found out again.
+		delete(s.memory.swept, rel.Name)
 		return client.IgnoreNotFound(err)
 	}
 	s.written[rel.Name] = *rel.Status.DeepCopy()
-	s.memory.counters[rel.Name] = now
+	delete(s.memory.waiting, rel.Name)
 	s.memory.endedWritten(rel.Name, ended)
 	return nil
+}
+
+// puttingOff reports whether the progress of a release, or with "" of the track, is to wait, and asks for another look then.
+func (r *Reconciler) puttingOff(s *scope, name string) bool {
+	now := r.Clock.Now()
+	since, ok := s.memory.waiting[name]
+	if !ok {
+		since = now
+		s.memory.waiting[name] = now
+	}
+	wait := since.Add(putOff).Sub(now)
+	if wait <= 0 {
+		return false
+	}
+	s.requeueAfter(wait)
+	return true
 }
 
 // onlyProgress: nothing differs but counts and messages.
@@ -72,22 +91,41 @@ func onlyProgress(a, b v1alpha1.ImmutableReleaseStatus) bool {
 func withoutProgress(s v1alpha1.ImmutableReleaseStatus) v1alpha1.ImmutableReleaseStatus {
 	s = *s.DeepCopy()
 	s.Replicas, s.Terminated = v1alpha1.ReleaseReplicas{}, v1alpha1.ReleaseTerminated{}
-	for i := range s.Conditions {
-		s.Conditions[i].Message = ""
-	}
+	clearMessages(s.Conditions)
 	return s
+}
+
+// onlyTrackProgress: nothing differs but messages.
+func onlyTrackProgress(a, b v1alpha1.ReleaseTrackStatus) bool {
+	a, b = *a.DeepCopy(), *b.DeepCopy()
+	clearMessages(a.Conditions)
+	clearMessages(b.Conditions)
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+func clearMessages(conditions []metav1.Condition) {
+	for i := range conditions {
+		conditions[i].Message = ""
+	}
 }
 
 func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) error {
 	describeTrack(s, failure)
 	measureTrack(s.track)
 	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
+		delete(s.memory.waiting, "")
+		return nil
+	}
+	if onlyTrackProgress(s.stored, s.track.Status) && r.puttingOff(s, "") {
 		return nil
 	}
 	before := s.track.DeepCopy()
 	before.Status = s.stored
-	err := r.Client.Status().Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	return client.IgnoreNotFound(err)
+	if err := r.Client.Status().Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	delete(s.memory.waiting, "")
+	return nil
 }
 
 // describeTrack computes the track's status. It is the only place that does.
@@ -238,22 +276,8 @@ func summarizeRollout(s *scope) (summary, bool) {
 		}
 		return sum, true
 	}
-	if head := s.releases[s.track.Status.HeadRelease]; head != nil && s.track.Spec.Pin == "" {
-		serving := "; nothing runs"
-		if s.plan.Active != "" {
-			serving = fmt.Sprintf("; release %s serves on", s.plan.Active)
-		}
-		if release.IsRefused(head) {
-			return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
-				message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, serving)}, true
-		}
-		if release.IsFailed(head) && head.Status.ActiveRun == 0 {
-			why := ""
-			if c := apimeta.FindStatusCondition(head.Status.Conditions, v1alpha1.HealthyCondition); c != nil {
-				why = ": " + c.Message
-			}
-			return summary{stalled: true, reason: v1alpha1.ReleaseFailedReason, message: fmt.Sprintf("release %s failed%s%s", head.Name, why, serving)}, true
-		}
+	if sum, ok := summarizeHead(s); ok {
+		return sum, true
 	}
 	if st, ok := s.plan.Stalled[s.plan.Active]; ok && s.plan.Active != "" {
 		return summary{stalled: true, reason: st.Reason, message: st.Message}, true
@@ -262,6 +286,30 @@ func summarizeRollout(s *scope) (summary, bool) {
 		if c := apimeta.FindStatusCondition(active.Status.Conditions, v1alpha1.ReadyCondition); c != nil && c.Status != "True" {
 			return summary{reconciling: true, reason: c.Reason, message: fmt.Sprintf("release %s: %s", active.Name, c.Message)}, true
 		}
+	}
+	return summary{}, false
+}
+
+// summarizeHead says that the newest commit did not make it, and what serves on.
+func summarizeHead(s *scope) (summary, bool) {
+	head := s.releases[s.track.Status.HeadRelease]
+	if head == nil || s.track.Spec.Pin != "" {
+		return summary{}, false
+	}
+	serving := "; nothing runs"
+	if s.plan.Active != "" {
+		serving = fmt.Sprintf("; release %s serves on", s.plan.Active)
+	}
+	switch {
+	case release.IsRefused(head):
+		return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
+			message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, serving)}, true
+	case release.IsFailed(head) && head.Status.ActiveRun == 0:
+		why := ""
+		if c := apimeta.FindStatusCondition(head.Status.Conditions, v1alpha1.HealthyCondition); c != nil {
+			why = ": " + c.Message
+		}
+		return summary{stalled: true, reason: v1alpha1.ReleaseFailedReason, message: fmt.Sprintf("release %s failed%s%s", head.Name, why, serving)}, true
 	}
 	return summary{}, false
 }

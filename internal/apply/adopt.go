@@ -46,7 +46,7 @@ func takeOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.
 			continue
 		}
 		set := fieldpath.NewSet()
-		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.Raw)); err != nil {
+		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())); err != nil {
 			return nil, err
 		}
 		all = all.Union(set)
@@ -57,6 +57,6 @@ func takeOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.
 	}
 	return append(out, metav1.ManagedFieldsEntry{
 		Manager: FieldManager, Operation: metav1.ManagedFieldsOperationApply, APIVersion: apiVersion,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: raw},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(raw)),
 	}), nil
 }

@@ -101,6 +101,16 @@ func (o *Operator) Kill() error { return o.signal(syscall.SIGKILL) }
 // Stop ends the operator as Kubernetes does, with SIGTERM, and waits.
 func (o *Operator) Stop() error { return o.signal(syscall.SIGTERM) }
 
+// ExitCode is what the process ended with; -1 while it runs, or when a signal ended it.
+func (o *Operator) ExitCode() int {
+	select {
+	case <-o.done:
+		return o.cmd.ProcessState.ExitCode()
+	default:
+		return -1
+	}
+}
+
 // Release leaves the process running when this one ends.
 func (o *Operator) Release() error { return o.cmd.Process.Release() }
 

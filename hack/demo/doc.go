@@ -1,0 +1,8 @@
+// Command demo tells the main story of Stele as it runs: an embedded cluster, a Git server over HTTP with a sample shop, and the
+// operator. Commits go live, replace each other and fail; a rollback works while Git is down. It leaves everything running.
+//
+//	go run ./hack/demo --operator bin/stele   tell the story, from a fresh start
+//	go run ./hack/demo down                   stop everything
+//	go run ./hack/demo git stop               stop the Git server, or start it again: for playing on
+//	go run ./hack/demo git start
+package main

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit"
+)
+
+func (s *story) commitOne(ctx context.Context) error {
+	s.t.heading("1. Commit 1 goes live")
+	s.t.say("A team keeps its manifests in Git: two Deployments, their Services, a ConfigMap, a Secret, a ServiceAccount, an autoscaler " +
+		"and a disruption budget.")
+	s.t.command("git clone %s && cd shop", s.url)
+	s.t.command("git add . && git commit -m 'Open the shop' && git push")
+	var err error
+	if s.releases[0], err = s.commitFiles(ctx, "Open the shop", s.copyShop); err != nil {
+		return err
+	}
+	onboarding := filepath.Join("hack", "demo", "cluster", "onboarding.yaml")
+	s.t.command("kubectl apply -f %s    # namespace, service account and its rights", onboarding)
+	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.files.root, onboarding)); err != nil {
+		return err
+	}
+	manifest, err := s.trackManifest()
+	if err != nil {
+		return err
+	}
+	s.t.command("kubectl apply -f %s    # follow that repository", s.short(s.files.in("track.yaml")))
+	s.t.output(indent(manifest))
+	w, err := s.watch(ctx)
+	if err != nil {
+		return err
+	}
+	w.begins()
+	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", s.files.in("track.yaml")); err != nil {
+		return err
+	}
+	if err := w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[0]: v1alpha1.PhaseActive})); err != nil {
+		return err
+	}
+	live, err := s.sinceBegin(ctx, w, s.releases[0])
+	if err != nil {
+		return err
+	}
+	s.t.result("Commit 1 is live, %s after the track was made; 2 s of them are the pods' own start. The objects carry the commit in "+
+		"their names, and the Services select this release.", seconds(live))
+	if err := s.show(ctx, "-n", namespace, "get", "deployments,pods,configmaps,secrets,hpa,pdb", "-l", "stele.dev/release="+s.releases[0], "-o", "name"); err != nil {
+		return err
+	}
+	return s.showTraffic(ctx)
+}
+
+func (s *story) commitTwo(ctx context.Context) error {
+	s.t.heading("2. Commit 2 replaces it")
+	s.t.say("A new version of web, and another banner. The new release is staged beside the old one, takes the traffic when all of it is " +
+		"healthy, and only then do the old pods end. Retired says that they were seen gone.")
+	s.t.command("sed -i 's/web:1.0.0/web:1.1.0/' deploy/web.yaml && sed -i 's/Welcome/Spring sale/' deploy/config.yaml")
+	s.t.command("git commit -am 'Spring sale' && git push")
+	ending := s.catchEnding(ctx, s.releases[0])
+	w, err := s.watch(ctx)
+	if err != nil {
+		return err
+	}
+	w.begins()
+	s.releases[1], err = s.commitFiles(ctx, "Spring sale", func(dir string) error {
+		if err := edit(dir, "deploy/config.yaml", "Welcome", "Spring sale"); err != nil {
+			return err
+		}
+		return edit(dir, "deploy/web.yaml", "web:1.0.0", "web:1.1.0")
+	})
+	if err != nil {
+		return err
+	}
+	err = w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[1]: v1alpha1.PhaseActive, s.releases[0]: v1alpha1.PhaseRetired}))
+	if err != nil {
+		return err
+	}
+	s.t.say("Meanwhile, the old pods were ending:")
+	s.t.command("kubectl -n %s get pods -l stele.dev/release=%s", namespace, s.releases[0])
+	s.t.output(<-ending)
+	live, err := s.sinceBegin(ctx, w, s.releases[1])
+	if err != nil {
+		return err
+	}
+	old, err := s.release(ctx, s.releases[0])
+	if err != nil {
+		return err
+	}
+	s.t.result("Commit 2 is live %s after the push. The old replicas drained for 3 s, and the last of their %d pods was seen gone %s after "+
+		"the push.", seconds(live), old.Status.Terminated.Confirmed+old.Status.Terminated.Unconfirmed, seconds(old.Status.Times.Retired.Sub(w.begin)))
+	return s.showTraffic(ctx)
+}
+
+func (s *story) commitThree(ctx context.Context) error {
+	s.t.heading("3. Commit 3 never gets healthy")
+	s.t.say("A version of web that crashes as soon as it starts. The track gives a release 15 s to become healthy (progressDeadline).")
+	s.t.command("sed -i 's/web:1.1.0/web:1.2.0/' deploy/web.yaml    # and a bug")
+	s.t.command("git commit -am 'Summer sale' && git push")
+	w, err := s.watch(ctx)
+	if err != nil {
+		return err
+	}
+	w.begins()
+	s.releases[2], err = s.commitFiles(ctx, "Summer sale", func(dir string) error {
+		const after = "fake-kubelet.stele.dev/ready-after: 2s"
+		return edit(dir, "deploy/web.yaml", "web:1.1.0", "web:1.2.0", after, "fake-kubelet.stele.dev/behaviour: crash")
+	})
+	if err != nil {
+		return err
+	}
+	least := int32(-1)
+	err = w.until(ctx, pace, func(ctx context.Context) error {
+		serving, err := s.release(ctx, s.releases[1])
+		if err != nil {
+			return err
+		}
+		if ready := serving.Status.Replicas.Ready; least < 0 || ready < least {
+			least = ready
+		}
+		return s.removed(ctx, s.releases[2])
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.showMessage(ctx, "irel", s.releases[2], v1alpha1.HealthyCondition); err != nil {
+		return err
+	}
+	if err := s.showTraffic(ctx); err != nil {
+		return err
+	}
+	failed, err := s.release(ctx, s.releases[2])
+	if err != nil {
+		return err
+	}
+	s.t.result("Commit 3 was given up after %s and its objects were removed. Commit 2 served all the time and never had fewer than %d "+
+		"ready pods.", seconds(failed.Status.Times.Superseded.Sub(failed.Status.Times.Staged.Time)), least)
+	return nil
+}
+
+func (s *story) rollBack(ctx context.Context) error {
+	s.t.heading("4. Rollback to commit 1, while Git is down")
+	s.t.command("go run ./hack/demo git stop")
+	if err := (gitServer{s.files}).control(ctx, "stop"); err != nil {
+		return err
+	}
+	s.t.command("git ls-remote %s", s.url)
+	if _, err := git(ctx, s.files.state, "ls-remote", s.url); err != nil {
+		s.t.output(wrap(afterLast(err.Error(), "fatal: "), width))
+	} else {
+		return fmt.Errorf("the Git server answers although it was stopped")
+	}
+	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile:")
+	patch := fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0])
+	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", patch}
+	s.t.command("kubectl %s", quoted(args))
+	w, err := s.move(ctx, s.releases[0], s.releases[1], args)
+	if err != nil {
+		return err
+	}
+	live, err := s.sinceBegin(ctx, w, s.releases[0])
+	if err != nil {
+		return err
+	}
+	if err := s.showTraffic(ctx); err != nil {
+		return err
+	}
+	s.t.result("Commit 1 is back, %s after the pin, from its archive in the cluster: a second run of the same release, with new objects.", seconds(live))
+	return nil
+}
+
+func (s *story) unpin(ctx context.Context) error {
+	s.t.heading("5. The pin is removed")
+	s.t.say("Git is there again, and the track goes on to the newest release that is good. Commit 3 has failed, so that is commit 2.")
+	s.t.command("go run ./hack/demo git start")
+	if err := (gitServer{s.files}).control(ctx, "start"); err != nil {
+		return err
+	}
+	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", `{"spec":{"pin":null}}`}
+	s.t.command("kubectl %s", quoted(args))
+	w, err := s.move(ctx, s.releases[1], s.releases[0], args)
+	if err != nil {
+		return err
+	}
+	live, err := s.sinceBegin(ctx, w, s.releases[1])
+	if err != nil {
+		return err
+	}
+	if err := s.showMessage(ctx, "rtrack", track, v1alpha1.ReadyCondition); err != nil {
+		return err
+	}
+	s.t.result("Commit 2 takes the traffic again, %s after the pin went.", seconds(live))
+	return nil
+}
+
+// move runs a kubectl command and tells the table until one release has replaced the other.
+func (s *story) move(ctx context.Context, to, from string, args []string) (*watching, error) {
+	w, err := s.watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.begins()
+	if _, err := s.cluster.Kubectl(ctx, args...); err != nil {
+		return nil, err
+	}
+	return w, w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{to: v1alpha1.PhaseActive, from: v1alpha1.PhaseRetired}))
+}
+
+// sinceBegin is the time from the step's act to the moment at which all traffic had moved to the release.
+func (s *story) sinceBegin(ctx context.Context, w *watching, name string) (time.Duration, error) {
+	rel, err := s.release(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if rel.Status.Times.Activated == nil {
+		return 0, fmt.Errorf("release %s has no time of activation", name)
+	}
+	return rel.Status.Times.Activated.Sub(w.begin), nil
+}
+
+// removed is done when a release has failed and none of its pods is left.
+func (s *story) removed(ctx context.Context, name string) error {
+	if err := s.reached(map[string]v1alpha1.ReleasePhase{name: v1alpha1.PhaseFailed})(ctx); err != nil {
+		return err
+	}
+	rel, err := s.release(ctx, name)
+	if err == nil && rel.Status.Replicas.Remaining > 0 {
+		err = fmt.Errorf("%d pods of release %s remain", rel.Status.Replicas.Remaining, name)
+	}
+	return err
+}
+
+// showTraffic tells where the Service of web points; the others point there too.
+func (s *story) showTraffic(ctx context.Context) error {
+	return s.show(ctx, "-n", namespace, "get", "service", "web", "-o", "jsonpath={.spec.selector}")
+}
+
+// showMessage tells the message of a condition.
+func (s *story) showMessage(ctx context.Context, kind, name, condition string) error {
+	args := []string{"-n", namespace, "get", kind, name, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type=="%s")].message}`, condition)}
+	s.t.command("kubectl %s", quoted(args))
+	out, err := s.cluster.Kubectl(ctx, args...)
+	s.t.output(wrap(out, width))
+	return err
+}
+
+// catchEnding takes the table of a release's pods at the moment when the first of them is being deleted.
+func (s *story) catchEnding(ctx context.Context, release string) <-chan string {
+	table := make(chan string, 1)
+	go func() {
+		err := testkit.Eventually(ctx, pace, func(ctx context.Context) error {
+			pods := &corev1.PodList{}
+			err := s.cluster.Client.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.ReleaseLabel: release})
+			if err != nil {
+				return err
+			}
+			for i := range pods.Items {
+				if !pods.Items[i].DeletionTimestamp.IsZero() {
+					return nil
+				}
+			}
+			return fmt.Errorf("no pod of %s is ending", release)
+		})
+		out := ""
+		if err == nil {
+			out, err = s.cluster.Kubectl(ctx, "-n", namespace, "get", "pods", "-l", v1alpha1.ReleaseLabel+"="+release)
+		}
+		if err != nil {
+			out = err.Error()
+		}
+		table <- out
+	}()
+	return table
+}
+
+// trackManifest writes the track with the address of this demo's repository.
+func (s *story) trackManifest() (string, error) {
+	data, err := os.ReadFile(filepath.Join(s.files.root, "hack", "demo", "cluster", "track.yaml"))
+	if err != nil {
+		return "", err
+	}
+	text := strings.ReplaceAll(string(data), "GIT_URL", s.url)
+	return text, os.WriteFile(s.files.in("track.yaml"), []byte(text), 0o644)
+}
+
+// short makes a path relative to the checkout.
+func (s *story) short(path string) string {
+	if rel, err := filepath.Rel(s.files.root, path); err == nil {
+		return rel
+	}
+	return path
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+}
+
+func afterLast(text, mark string) string {
+	if i := strings.LastIndex(text, mark); i >= 0 {
+		return text[i:]
+	}
+	return text
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit"
+)
+
+const (
+	namespace = "shop"
+	track     = "shop"
+	// pace bounds one step. Steps take seconds; a busy machine may need longer.
+	pace = 90 * time.Second
+)
+
+// story is what the parts of the demo share.
+type story struct {
+	t       *teller
+	files   files
+	cluster *testkit.Cluster
+	url     string
+	// releases are the names of the releases of commits 1 to 3.
+	releases [3]string
+}
+
+// tellStory starts afresh and tells every part; the first that fails ends it.
+func tellStory(ctx context.Context, f files, operator string, out io.Writer) error {
+	began := time.Now()
+	s := &story{t: &teller{out: out}, files: f}
+	parts := []struct {
+		name string
+		tell func(context.Context) error
+	}{
+		{"the stage is set", func(ctx context.Context) error { return s.setUp(ctx, operator) }},
+		{"commit 1 goes live", s.commitOne},
+		{"commit 2 replaces it", s.commitTwo},
+		{"commit 3 never gets healthy", s.commitThree},
+		{"rollback while Git is down", s.rollBack},
+		{"the pin is removed", s.unpin},
+	}
+	for _, p := range parts {
+		if err := p.tell(ctx); err != nil {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted")
+			}
+			return s.failed(p.name, err)
+		}
+	}
+	s.farewell(time.Since(began))
+	return nil
+}
+
+// failed says where to look. What runs is left running, for that.
+func (s *story) failed(part string, err error) error {
+	return fmt.Errorf("%s: %w\n\nEverything is left as it is, to be looked at:\n"+
+		"  export KUBECONFIG=%s\n  operator    %s\n  Git server  %s\n  cluster     %s\nStop it with: make demo-down",
+		part, err, s.files.kubeconfig(), s.files.operatorLog(), s.files.gitLog(), filepath.Join(s.files.cluster, "logs"))
+}
+
+// commitFiles writes files into the clone, commits and pushes them, and returns the name of the release to come.
+func (s *story) commitFiles(ctx context.Context, message string, change func(dir string) error) (string, error) {
+	dir := s.files.clone()
+	if err := change(dir); err != nil {
+		return "", err
+	}
+	for _, args := range [][]string{{"add", "--all"}, {"commit", "--quiet", "--message", message}, {"push", "--quiet", "origin", "HEAD:main"}} {
+		if _, err := git(ctx, dir, args...); err != nil {
+			return "", err
+		}
+	}
+	commit, err := git(ctx, dir, "rev-parse", "HEAD")
+	if err != nil {
+		return "", err
+	}
+	return track + "-" + commit[:10], nil
+}
+
+// copyShop writes the sample into the clone.
+func (s *story) copyShop(dir string) error { return os.CopyFS(dir, os.DirFS(s.sample())) }
+
+func (s *story) sample() string { return filepath.Join(s.files.root, "hack", "demo", "shop") }
+
+// edit replaces text in a file of the clone; text that is not there is an error.
+func edit(dir, file string, pairs ...string) error {
+	path := filepath.Join(dir, file)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text := string(data)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			return &fs.PathError{Op: "edit", Path: file, Err: fmt.Errorf("%q is not in it", pairs[i])}
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// show runs kubectl and tells command and output.
+func (s *story) show(ctx context.Context, args ...string) error {
+	s.t.command("kubectl %s", quoted(args))
+	out, err := s.cluster.Kubectl(ctx, args...)
+	s.t.output(out)
+	return err
+}
+
+// quoted writes arguments so that a shell takes them apart in the same way.
+func quoted(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if out[i] = a; a == "" || strings.ContainsAny(a, " '\"\\{}[]()$&|;<>*?!#~`") {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func (s *story) release(ctx context.Context, name string) (*v1alpha1.ImmutableRelease, error) {
+	rel := &v1alpha1.ImmutableRelease{}
+	err := s.cluster.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, rel)
+	return rel, err
+}
+
+// reached is done when each release is in its phase. Its error says how far they are.
+func (s *story) reached(want map[string]v1alpha1.ReleasePhase) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for name, phase := range want {
+			rel, err := s.release(ctx, name)
+			if err != nil {
+				return err
+			}
+			if rel.Status.Phase != phase {
+				return fmt.Errorf("release %s is %s instead of %s: %s", name, rel.Status.Phase, phase, message(rel.Status.Conditions, v1alpha1.ReadyCondition))
+			}
+		}
+		return nil
+	}
+}
+
+func message(conditions []metav1.Condition, kind string) string {
+	if c := meta.FindStatusCondition(conditions, kind); c != nil {
+		return c.Message
+	}
+	return ""
+}
+
+// farewell says how to go on and how to stop.
+func (s *story) farewell(took time.Duration) {
+	s.t.heading("That was it (%s)", seconds(took))
+	s.t.say("Everything keeps running: cluster, Git server and operator. To go on:")
+	s.t.print(fmt.Sprintf(`
+  export KUBECONFIG=%s
+  export PATH="%s:$PATH"    # has kubectl
+  git clone %s && cd shop
+  # take the bug of commit 3 out of deploy/web.yaml (the line with "behaviour: crash"), then
+  git commit -am 'Summer sale, mended' && git push
+  kubectl -n %s get irel --watch
+
+The operator writes to %s.
+Stop everything with: make demo-down
+`, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin"), s.url, namespace, s.files.operatorLog()))
+}

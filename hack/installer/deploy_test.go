@@ -1,0 +1,267 @@
+//go:build deploy
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit"
+	"github.com/stele-dev/stele/test/testkit/gitserver"
+)
+
+const (
+	shop       = "shop"
+	operatorNS = "stele-system"
+	patience   = 60 * time.Second
+)
+
+// deployment is an installed config/default, and an operator that has the rights of its service account and no others.
+type deployment struct {
+	*testing.T
+	cluster *testkit.Cluster
+	repo    *gitserver.Repo
+	// log is the operator's; url that of the repository.
+	log, url string
+}
+
+// TestDeploy installs config/default on the embedded cluster and lets the operator do all that it does, with the token of its
+// service account as its only credential: a commit of every kind goes live, is replaced, one fails, one is rolled back to, releases
+// are forgotten, the track is deleted. A right that is missing would be seen in the log.
+func TestDeploy(t *testing.T) {
+	d := deploy(t)
+	first := d.commit(manifests("1"))
+	d.kubectl(strings.ReplaceAll(track, "URL", d.url), "apply", "--server-side", "-f", "-")
+	d.reaches(map[string]v1alpha1.ReleasePhase{first: v1alpha1.PhaseActive})
+
+	second := d.commit(manifests("2"))
+	d.reaches(map[string]v1alpha1.ReleasePhase{second: v1alpha1.PhaseActive, first: v1alpha1.PhaseRetired})
+
+	broken := manifests("3")
+	broken["deploy/web.yaml"] = strings.ReplaceAll(broken["deploy/web.yaml"], "annotations: {", "annotations: {fake-kubelet.stele.dev/behaviour: crash, ")
+	broken["deploy/db.yaml"] = strings.ReplaceAll(broken["deploy/db.yaml"], "annotations: {", "annotations: {fake-kubelet.stele.dev/behaviour: crash, ")
+	third := d.commit(broken)
+	d.reaches(map[string]v1alpha1.ReleasePhase{second: v1alpha1.PhaseActive, third: v1alpha1.PhaseFailed})
+
+	brokenDB := manifests("4")
+	brokenDB["deploy/db.yaml"] = broken["deploy/db.yaml"]
+	fourth := d.commit(brokenDB)
+	d.reaches(map[string]v1alpha1.ReleasePhase{second: v1alpha1.PhaseActive, fourth: v1alpha1.PhaseFailed})
+
+	d.patch(fmt.Sprintf(`{"spec":{"pin":"%s"}}`, first))
+	d.reaches(map[string]v1alpha1.ReleasePhase{first: v1alpha1.PhaseActive, second: v1alpha1.PhaseRetired})
+
+	// Fewer objects, so that Stable ones are pruned; and a short history, so that releases and archives are forgotten.
+	d.patch(`{"spec":{"pin":null,"history":{"keep":0,"minAge":"0s","max":1}}}`)
+	small := map[string]string{"deploy/web.yaml": manifests("5")["deploy/web.yaml"], "deploy/config.yaml": manifests("5")["deploy/config.yaml"]}
+	last := d.commit(small, gitserver.Delete("deploy"))
+	d.reaches(map[string]v1alpha1.ReleasePhase{last: v1alpha1.PhaseActive})
+	d.eventually("Stable objects that left Git are pruned", func(ctx context.Context) error {
+		out, err := d.cluster.Kubectl(ctx, "-n", shop, "get", "services,ingresses,statefulsets,networkpolicies", "-l", "stele.dev/track=shop", "-o", "name")
+		if err == nil && strings.TrimSpace(out) != "" {
+			err = fmt.Errorf("left: %s", strings.Fields(out))
+		}
+		return err
+	})
+	d.eventually("old releases are forgotten", func(ctx context.Context) error {
+		list := &v1alpha1.ImmutableReleaseList{}
+		err := d.cluster.Client.List(ctx, list, client.InNamespace(shop))
+		if err == nil && len(list.Items) > 3 {
+			err = fmt.Errorf("%d releases are left", len(list.Items))
+		}
+		return err
+	})
+
+	d.kubectl("", "-n", shop, "delete", "rtrack", shop, "--timeout", patience.String())
+	if out := d.kubectl("", "-n", shop, "get", "pods,deployments,configmaps,secrets,hpa,pdb,irel", "-l", "stele.dev/track=shop", "-o", "name"); out != "" {
+		d.Errorf("the track is gone and left: %s", out)
+	}
+	archives := &corev1.SecretList{}
+	if err := d.cluster.Client.List(d.Context(), archives, client.InNamespace(operatorNS), client.MatchingLabels{"app.kubernetes.io/component": "archive"}); err != nil {
+		d.Error(err)
+	}
+	if len(archives.Items) > 0 {
+		d.Errorf("%d archives are left", len(archives.Items))
+	}
+	d.nothingForbidden()
+	d.mayNot("list secrets", "list", "secrets", "--all-namespaces")
+	d.mayNot("watch secrets", "watch", "secrets", "--all-namespaces")
+	d.mayNot("create roles", "create", "clusterroles.rbac.authorization.k8s.io")
+	d.mayNot("change spec of releases", "update", "immutablereleases.stele.dev", "-n", shop)
+}
+
+// TestSamplesApply applies config/samples to a real API server.
+func TestSamplesApply(t *testing.T) {
+	d := start(t)
+	d.kubectl("", "apply", "--server-side", "-k", filepath.Join(testkit.Root(), "config", "samples"))
+	if out := d.kubectl("", "-n", "stele-samples", "get", "rtrack", "-o", "name"); len(strings.Fields(out)) != 5 {
+		t.Errorf("tracks of the samples: %s", out)
+	}
+}
+
+// start starts the embedded cluster, without an operator.
+func start(t *testing.T) *deployment {
+	t.Helper()
+	ctrl.SetLogger(logr.Discard())
+	cluster, err := testkit.StartCluster(t.Context(), "deploy-test", os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &deployment{T: t, cluster: cluster}
+}
+
+func deploy(t *testing.T) *deployment {
+	t.Helper()
+	d := start(t)
+	install, err := build(filesys.MakeFsOnDisk(), filepath.Join(testkit.Root(), "config", "default"), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.kubectl(string(install), "apply", "--server-side", "-f", "-")
+	// The pods are fake, but what admission and the quota say is real.
+	d.kubectl("", "-n", operatorNS, "wait", "--for=condition=Available", "--timeout=60s", "deployment/stele")
+
+	binary, err := testkit.BuildOperator(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := *d.cluster
+	restricted.Kubeconfig = d.tokenKubeconfig()
+	operator, err := testkit.StartOperator(t.Context(), binary, &restricted, t.TempDir(), "--create-namespace=false", "--enable-leader-election")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := operator.Stop(); err != nil {
+			t.Error(err)
+		}
+		d.nothingForbidden() // what it does when it stops, too
+	})
+	d.log = operator.LogFile
+	server, err := gitserver.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	if d.repo, err = server.CreateRepo(shop); err != nil {
+		t.Fatal(err)
+	}
+	d.url = server.HTTPURL(shop)
+	d.kubectl(onboarding, "apply", "--server-side", "-f", "-")
+	return d
+}
+
+// tokenKubeconfig writes a kubeconfig whose only credential is a token of the operator's service account.
+func (d *deployment) tokenKubeconfig() string {
+	d.Helper()
+	token := strings.TrimSpace(d.kubectl("", "-n", operatorNS, "create", "token", "stele", "--duration=1h"))
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: d.cluster.Config.Host, CertificateAuthorityData: d.cluster.Config.CAData}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: token}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	path := filepath.Join(d.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		d.Fatal(err)
+	}
+	return path
+}
+
+func (d *deployment) kubectl(input string, args ...string) string {
+	d.Helper()
+	out, err := d.cluster.KubectlInput(d.Context(), input, args...)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return out
+}
+
+func (d *deployment) patch(patch string) {
+	d.Helper()
+	d.kubectl("", "-n", shop, "patch", "rtrack", shop, "--type", "merge", "-p", patch)
+}
+
+// commit returns the name of the release to come.
+func (d *deployment) commit(files map[string]string, options ...gitserver.CommitOption) string {
+	d.Helper()
+	id, err := d.repo.Commit(files, options...)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return shop + "-" + id[:10]
+}
+
+func (d *deployment) reaches(want map[string]v1alpha1.ReleasePhase) {
+	d.Helper()
+	for name, phase := range want {
+		d.eventually(name+" is "+string(phase), func(ctx context.Context) error {
+			rel := &v1alpha1.ImmutableRelease{}
+			if err := d.cluster.Client.Get(ctx, client.ObjectKey{Namespace: shop, Name: name}, rel); err != nil {
+				return err
+			}
+			if rel.Status.Phase != phase {
+				return fmt.Errorf("it is %s: %+v", rel.Status.Phase, rel.Status.Conditions)
+			}
+			return nil
+		})
+	}
+}
+
+func (d *deployment) eventually(what string, check func(context.Context) error) {
+	d.Helper()
+	begin := time.Now()
+	if err := testkit.Eventually(d.Context(), patience, check); err != nil {
+		log, _ := os.ReadFile(d.log)
+		d.Fatalf("%s: %v\n%s", what, err, tail(string(log), 40))
+	}
+	d.Logf("%s (%s)", what, time.Since(begin).Round(100*time.Millisecond))
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+var forbidden = regexp.MustCompile(`(?i)forbidden|unauthorized|is not allowed|cannot (get|list|watch|create|update|patch|delete)`)
+
+func (d *deployment) nothingForbidden() {
+	d.Helper()
+	log, err := os.ReadFile(d.log)
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, line := range strings.Split(string(log), "\n") {
+		if forbidden.MatchString(line) {
+			d.Errorf("in the operator's log: %s", line)
+		}
+	}
+}
+
+// mayNot asks the API server whether the operator's service account has a right that it must not have.
+func (d *deployment) mayNot(what string, args ...string) {
+	d.Helper()
+	args = append([]string{"auth", "can-i", "--as", "system:serviceaccount:" + operatorNS + ":stele"}, args...)
+	if out, err := d.cluster.Kubectl(d.Context(), args...); err == nil || strings.TrimSpace(out) != "no" {
+		d.Errorf("the operator may %s: %s", what, out)
+	}
+}

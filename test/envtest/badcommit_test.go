@@ -1,0 +1,149 @@
+package envtest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/render"
+	"github.com/stele-dev/stele/test/testkit/gitserver"
+)
+
+// A commit that is wrong in itself is Rejected with file, line, object and reason; the next commit mends it.
+func TestBadCommit(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		files   map[string]string
+		options []gitserver.CommitOption
+		reason  string
+		words   []string
+	}{
+		"broken YAML": {
+			files:  map[string]string{"deploy/broken.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: [broken\n"},
+			reason: render.ReasonInvalidYAML, words: []string{"deploy/broken.yaml:4"},
+		},
+		"duplicate object": {
+			files:  map[string]string{"deploy/again.yaml": configMap("web-config", "version: again")},
+			reason: render.ReasonDuplicateObject, words: []string{"ConfigMap/web-config", "deploy/again.yaml", "deploy/config.yaml"},
+		},
+		"another namespace": {
+			files: map[string]string{"deploy/foreign.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: foreign\n  namespace: kube-system\n" +
+				"data: {}\n"},
+			reason: render.ReasonForeignNamespace, words: []string{"deploy/foreign.yaml", "ConfigMap/foreign"},
+		},
+		"cluster-scoped kind": {
+			files:  map[string]string{"deploy/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: mine\n"},
+			reason: render.ReasonClusterScopedKind, words: []string{"deploy/ns.yaml", "Namespace/mine"},
+		},
+		"RBAC": {
+			files: map[string]string{"deploy/role.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: me\n" +
+				"rules: []\n"},
+			reason: render.ReasonUnsupportedKind, words: []string{"Role/me", "may not grant rights"},
+		},
+		"release of its own": {
+			files:  map[string]string{"deploy/rel.yaml": "apiVersion: stele.dev/v1alpha1\nkind: ImmutableRelease\nmetadata:\n  name: me\n"},
+			reason: render.ReasonUnsupportedKind, words: []string{"ImmutableRelease/me"},
+		},
+		"object over the size limit": {
+			files:  map[string]string{"deploy/big.yaml": configMap("big", "blob: "+strings.Repeat("x", 1<<20))},
+			reason: render.ReasonLimitExceeded, words: []string{"big"},
+		},
+		"file over the size limit": {
+			files:  map[string]string{"deploy/huge.yaml": configMap("huge", "blob: "+strings.Repeat("x", 3<<20))},
+			reason: render.ReasonLimitExceeded, words: []string{"deploy/huge.yaml"},
+		},
+		"symbolic link": {
+			files:   map[string]string{"deploy/link.yaml": "/var/run/secrets/kubernetes.io/serviceaccount/token"},
+			options: []gitserver.CommitOption{gitserver.Symlink("deploy/link.yaml")},
+			reason:  render.ReasonNotRegularFile, words: []string{"deploy/link.yaml"},
+		},
+		"path that is gone": {
+			files: map[string]string{"elsewhere/a.yaml": "a"}, options: []gitserver.CommitOption{gitserver.Delete("deploy")},
+			reason: render.ReasonPathNotFound, words: []string{"deploy"},
+		},
+		"forged labels": {
+			files: map[string]string{"deploy/forged.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: forged\n  labels:\n" +
+				"    stele.dev/release: shop-0000000000\ndata: {}\n"},
+			reason: render.ReasonForgedMetadata, words: []string{"ConfigMap/forged", "stele.dev/release"},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			bad := s.commit(tc.files, tc.options...)
+			s.rejected(bad, tc.reason, tc.words...)
+			s.othersGoOn()
+			s.untouched()
+			var gone []string
+			for path := range tc.files {
+				gone = append(gone, path)
+			}
+			s.live(s.commit(shop("web", "2"), gitserver.Delete(gone...)))
+			if rel, err := getRelease(t.Context(), s.ns, releaseOf("shop", bad)); err != nil || rel.Status.Phase != v1alpha1.PhaseRejected {
+				t.Errorf("the bad commit's release is %s (%v) in the end", rel.Status.Phase, err)
+			}
+		})
+	}
+}
+
+// Several commits in one push: each has its outcome, also those passed over on the way to a bad one.
+func TestEveryCommitHasItsOutcome(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	passed := []string{
+		commit(t, s.repo, with(shop("web", "2"))),
+		commit(t, s.repo, map[string]string{"deploy/broken.yaml": "{"}),
+	}
+	commit(t, s.repo, map[string]string{"README.md": "does not concern the path"})
+	bad := s.commit(map[string]string{"deploy/broken.yaml": "still: [broken"})
+	s.rejected(bad, render.ReasonInvalidYAML)
+	for _, id := range passed {
+		untilPhase(t, s.ns, releaseOf("shop", id), v1alpha1.PhaseSkipped)
+	}
+	s.untouched()
+	if got := len(releasesOf(t, s.ns)); got != 4 {
+		t.Errorf("%d releases, want one for each of the 4 commits that change the path", got)
+	}
+	last := s.commit(shop("web", "3"), gitserver.Delete("deploy/broken.yaml"))
+	s.live(last)
+	sequences := map[int64]string{}
+	for _, rel := range releasesOf(t, s.ns) {
+		if other := sequences[rel.Spec.Sequence]; other != "" {
+			t.Errorf("%s and %s have sequence %d both", other, rel.Name, rel.Spec.Sequence)
+		}
+		sequences[rel.Spec.Sequence] = rel.Name
+	}
+	for i := int64(1); i <= 5; i++ {
+		if sequences[i] == "" {
+			t.Errorf("no release has sequence %d: %v", i, sequences)
+		}
+	}
+}
+
+// What Git and the conditions say never holds what a Secret holds.
+func TestSecretsStayOutOfStatus(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-3f9a2b"
+	s := newScene(t)
+	bad := s.commit(map[string]string{"deploy/secret.yaml": "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  password: " + canary +
+		"\n  broken: [" + canary + "\n"})
+	s.rejected(bad, render.ReasonInvalidYAML)
+	track, err := getTrack(t.Context(), s.ns, "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(track.Status)
+	for _, rel := range releasesOf(t, s.ns) {
+		text += fmt.Sprint(rel.Spec, rel.Status)
+	}
+	if strings.Contains(text, canary) {
+		t.Errorf("the content of a Secret is in a status")
+	}
+	if c := conditionOf(t, s.ns, v1alpha1.StalledCondition); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("the track is not Stalled: %v", c)
+	}
+}

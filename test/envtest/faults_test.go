@@ -1,0 +1,355 @@
+package envtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit/gitserver"
+)
+
+// errDead is what a process that was killed gets from the network.
+var errDead = errors.New("connection reset: the operator is dead")
+
+// fault is what happens to one request that would change the cluster.
+type fault string
+
+const (
+	killedBefore fault = "killed before"
+	killedAfter  fault = "killed after"
+	answerLost   fault = "answer lost after"
+	conflict     fault = "conflict at"
+	unavailable  fault = "server error at"
+)
+
+// wire counts the requests of one operator that change the cluster, and lets a fault happen at the n-th.
+type wire struct {
+	next  http.RoundTripper
+	fault fault
+	n     int
+	// repeat: at every n-th.
+	repeat bool
+
+	mu    sync.Mutex
+	count int
+	log   []string
+	dead  chan struct{}
+}
+
+func newWire(f fault, n int) *wire { return &wire{fault: f, n: n, dead: make(chan struct{})} }
+
+func (w *wire) wrap(next http.RoundTripper) http.RoundTripper {
+	w.next = next
+	return w
+}
+
+// RoundTrip is the way of every request.
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	select {
+	case <-w.dead:
+		return nil, errDead
+	default:
+	}
+	if !changes(req) {
+		return w.next.RoundTrip(req)
+	}
+	w.mu.Lock()
+	w.count++
+	w.log = append(w.log, req.Method+" "+req.URL.Path)
+	now := w.count == w.n || w.repeat && w.count%w.n == 0
+	w.mu.Unlock()
+	if !now {
+		return w.next.RoundTrip(req)
+	}
+	switch w.fault {
+	case killedBefore:
+		close(w.dead)
+		return nil, errDead
+	case killedAfter:
+		drop(w.next.RoundTrip(req))
+		close(w.dead)
+		return nil, errDead
+	case answerLost:
+		drop(w.next.RoundTrip(req))
+		return nil, errors.New("read: connection reset by peer")
+	case conflict:
+		return answer(req, http.StatusConflict, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","code":409,"message":"the object has been modified"}`), nil
+	case unavailable:
+		return answer(req, http.StatusInternalServerError, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"InternalError","code":500,"message":"etcdserver: request timed out"}`), nil
+	}
+	return w.next.RoundTrip(req)
+}
+
+func drop(resp *http.Response, err error) {
+	if err == nil {
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+	}
+}
+
+func answer(req *http.Request, code int, body string) *http.Response {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return &http.Response{StatusCode: code, Status: http.StatusText(code), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader([]byte(body)))}
+}
+
+// changes leaves out reads, questions about rights, dry runs, and events, which nothing depends on.
+func changes(req *http.Request) bool {
+	return req.Method != http.MethodGet && !strings.HasSuffix(req.URL.Path, "/subjectaccessreviews") &&
+		!strings.HasPrefix(req.URL.Path, "/apis/events.k8s.io/") && !strings.Contains(req.URL.RawQuery, "dryRun=All")
+}
+
+func (w *wire) requests() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.log)
+}
+
+// sweep is something that an operator does, into which a fault is put at every request that changes the cluster.
+type sweep struct {
+	// before is what another operator has done already; act is what a person does then. done says when all is as asked.
+	before []string
+	act    func(t *testing.T, ns string)
+	done   func(ctx context.Context, ns string) error
+}
+
+// life plays one sweep with one fault and returns the end state, which is waited for when it is known.
+func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []string) []string {
+	t.Helper()
+	ns := newNamespace(t)
+	storage := t.TempDir()
+	track := newTrack(ns, "shop", repo.Name())
+	track.Spec.Source.Ref.Branch = ns
+	if len(w.before) > 0 {
+		before := startOperator(t, operatorOptions{storage: storage}, ns)
+		for i, id := range w.before {
+			branch(t, repo, ns, id)
+			if i == 0 {
+				create(t, track.DeepCopy())
+			} else {
+				poke(t, ns, "shop")
+			}
+			untilLive(t, ns, "shop", id)
+		}
+		until(t, patience, func(ctx context.Context) error { return settledState(ctx, ns, w.before) })
+		before.stop(t)
+		w.act(t, ns)
+	} else {
+		w.act(t, ns)
+		create(t, track)
+	}
+	op := startOperator(t, operatorOptions{storage: storage, transport: line.wrap}, ns)
+	if line.fault == killedBefore || line.fault == killedAfter {
+		select {
+		case <-line.dead:
+		case <-time.After(patience):
+			t.Fatalf("these requests were made, and no more:\n%s", strings.Join(line.requests(), "\n"))
+		}
+		op.stop(t)
+		startOperator(t, operatorOptions{storage: storage}, ns)
+	}
+	var end []string
+	until(t, patience, func(ctx context.Context) error {
+		if err := w.done(ctx, ns); err != nil {
+			return err
+		}
+		var err error
+		if end, err = endState(ctx, ns); err != nil || want == nil {
+			return err
+		}
+		if diff := cmp.Diff(want, end); diff != "" {
+			return fmt.Errorf("end state differs (-without fault +with):\n%s\nwrites of the life with the fault:\n%s", diff, strings.Join(line.requests(), "\n"))
+		}
+		return nil
+	})
+	return end
+}
+
+func branch(t *testing.T, repo *gitserver.Repo, name, id string) {
+	t.Helper()
+	if err := repo.Branch(name, id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settledState: the last release is Active, all others are Retired and swept.
+func settledState(ctx context.Context, ns string, commits []string) error {
+	for i, c := range commits {
+		rel, err := getRelease(ctx, ns, releaseOf("shop", c))
+		if err != nil {
+			return err
+		}
+		want := v1alpha1.PhaseRetired
+		if i == len(commits)-1 {
+			want = v1alpha1.PhaseActive
+		}
+		if rel.Status.Phase != want {
+			return fmt.Errorf("release %s is %s, want %s: %s", rel.Name, rel.Status.Phase, want, describe(rel.Status.Conditions))
+		}
+		if want == v1alpha1.PhaseRetired && !isTrue(rel.Status.Conditions, v1alpha1.DeletableCondition) {
+			return fmt.Errorf("release %s is not swept: %s", rel.Name, describe(rel.Status.Conditions))
+		}
+	}
+	return nil
+}
+
+// endState lists everything of a namespace and its archives, without what differs from one life to the next.
+func endState(ctx context.Context, ns string) ([]string, error) {
+	var out []string
+	say := func(format string, args ...any) {
+		out = append(out, strings.ReplaceAll(fmt.Sprintf(format, args...), ns, "NS"))
+	}
+	track, err := getTrack(ctx, ns, "shop")
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	say("track finalizers %v, observed %s, head %s, target %s, active %s", track.Finalizers, track.Status.ObservedRevision, track.Status.HeadRelease,
+		track.Status.TargetRelease, track.Status.ActiveRelease)
+	for _, c := range track.Status.Conditions {
+		say("track %s=%s %s", c.Type, c.Status, c.Reason)
+	}
+	var releases v1alpha1.ImmutableReleaseList
+	var deployments appsv1.DeploymentList
+	var pods corev1.PodList
+	var services corev1.ServiceList
+	var configs corev1.ConfigMapList
+	var secrets, archives corev1.SecretList
+	var endpoints discoveryv1.EndpointSliceList
+	for _, list := range []client.ObjectList{&releases, &deployments, &pods, &services, &configs, &secrets, &endpoints} {
+		if err := suite.api.List(ctx, list, client.InNamespace(ns)); err != nil {
+			return nil, err
+		}
+	}
+	if err := suite.api.List(ctx, &archives, client.InNamespace(operatorNamespace)); err != nil {
+		return nil, err
+	}
+	for _, r := range releases.Items {
+		previous := ""
+		if r.Spec.Previous != nil {
+			previous = r.Spec.Previous.Name
+		}
+		say("release %s sequence %d previous %q workloadsFrom %q finalizers %v", r.Name, r.Spec.Sequence, previous, r.Spec.WorkloadsFrom, r.Finalizers)
+		say("release %s phase %s run %d activeRun %d outcome %q replicas %v", r.Name, r.Status.Phase, r.Status.Run, r.Status.ActiveRun, r.Status.Outcome, r.Status.Replicas)
+		for _, c := range r.Status.Conditions {
+			say("release %s %s=%s %s", r.Name, c.Type, c.Status, c.Reason)
+		}
+	}
+	for _, d := range deployments.Items {
+		say("Deployment %s of %s generation %d", d.Name, runLabels(d.Labels), d.Generation)
+	}
+	for _, p := range pods.Items {
+		say("Pod %s of %s", p.Name, runLabels(p.Labels))
+	}
+	for _, s := range services.Items {
+		say("Service %s selects %s", s.Name, runLabels(s.Spec.Selector))
+	}
+	for _, c := range configs.Items {
+		say("ConfigMap %s of %s: %v immutable %v", c.Name, runLabels(c.Labels), c.Data, c.Immutable != nil && *c.Immutable)
+	}
+	for _, s := range secrets.Items {
+		say("Secret %s", s.Name)
+	}
+	for _, s := range endpoints.Items {
+		say("EndpointSlice %s with %d endpoints", s.Name, len(s.Endpoints))
+	}
+	for _, a := range archives.Items {
+		if strings.HasPrefix(a.Name, "archive."+ns+".") {
+			// The digest is over objects with the namespace in them.
+			parts := strings.Split(a.Name, ".")
+			say("archive of %s chunk %s", parts[2], parts[4])
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// The poor man's Sieve: the operator is killed before and after every single write of what it does, or gets a bad answer to it. A
+// new life (or the same one) must arrive at the very state of a life without faults.
+func TestFaultAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	repo := newRepo(t, "sweep")
+	first := commit(t, repo, with(shop("web", "1"), "deploy/gone.yaml", service("gone")))
+	second := commit(t, repo, with(shop("web", "2"), "deploy/new.yaml", service("new")), gitserver.Delete("deploy/gone.yaml"))
+	release := func(id string) func(*testing.T, string) {
+		return func(t *testing.T, ns string) {
+			t.Helper()
+			branch(t, repo, ns, id)
+		}
+	}
+	live := func(commits ...string) func(context.Context, string) error {
+		return func(ctx context.Context, ns string) error {
+			if err := isLive(ctx, ns, "shop", commits[len(commits)-1]); err != nil {
+				return err
+			}
+			return settledState(ctx, ns, commits)
+		}
+	}
+	sweeps := map[string]*sweep{
+		"first release":  {act: release(first), done: live(first)},
+		"second release": {before: []string{first}, act: release(second), done: live(first, second)},
+		"rollback": {before: []string{first, second}, done: live(second, first), act: func(t *testing.T, ns string) {
+			updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Pin = releaseOf("shop", first) })
+		}},
+		"deletion": {before: []string{first}, done: trackGone, act: func(t *testing.T, ns string) {
+			if err := suite.api.Delete(t.Context(), newTrack(ns, "shop", "sweep")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	for name, w := range sweeps {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calm := newWire("", 0)
+			w.life(t, repo, calm, nil)
+			writes := calm.requests()
+			settled()
+			want := w.life(t, repo, newWire("", 0), nil)
+			if len(writes) < 4 {
+				t.Fatalf("only %d writes: %v", len(writes), writes)
+			}
+			t.Logf("%d writes:\n%s", len(writes), strings.Join(writes, "\n"))
+			for _, f := range []fault{killedBefore, killedAfter, answerLost} {
+				for n := 1; n <= len(writes); n++ {
+					t.Run(fmt.Sprintf("%s %d", f, n), func(t *testing.T) {
+						t.Parallel()
+						w.life(t, repo, newWire(f, n), want)
+					})
+				}
+			}
+			for _, f := range []fault{conflict, unavailable, answerLost} {
+				t.Run(fmt.Sprintf("%s every third", f), func(t *testing.T) {
+					t.Parallel()
+					line := newWire(f, 3)
+					line.repeat = true
+					w.life(t, repo, line, want)
+				})
+			}
+		})
+	}
+}
+
+func trackGone(ctx context.Context, ns string) error {
+	track, err := getTrack(ctx, ns, "shop")
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("the track is there still (%v): %s", err, describe(track.Status.Conditions))
+}

@@ -1,0 +1,164 @@
+package envtest
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlenvtest "sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit"
+	"github.com/stele-dev/stele/test/testkit/gitserver"
+)
+
+// operatorNamespace is where the operators under test keep archives.
+const operatorNamespace = "stele-system"
+
+// suite is what all tests share: one API server, one Git server, one player.
+var suite struct {
+	config *rest.Config
+	scheme *kruntime.Scheme
+	// api reads and writes live, as cluster admin.
+	api client.Client
+	git *gitserver.Server
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for others most of the time.
+	if f := flag.Lookup("test.parallel"); f != nil && !set("test.parallel") {
+		_ = f.Value.Set("12")
+	}
+	code, err := run(m)
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "envtest:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func set(name string) bool {
+	found := false
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+func run(m *testing.M) (int, error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
+			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
+	}
+	ctrl.SetLogger(logr.Discard())
+	env := &ctrlenvtest.Environment{CRDDirectoryPaths: []string{filepath.Join(testkit.Root(), "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
+	// Every namespace has Services, and the default is too small for all of them.
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
+	config, err := env.Start()
+	if err != nil {
+		return 1, fmt.Errorf("start the API server: %w", err)
+	}
+	defer func() { _ = env.Stop() }()
+	// Watches end before the API server, which would wait for them.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	config.QPS, config.Burst = -1, 0
+	suite.config, suite.scheme = config, kruntime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(suite.scheme), v1alpha1.AddToScheme(suite.scheme)); err != nil {
+		return 1, err
+	}
+	if suite.api, err = client.New(config, client.Options{Scheme: suite.scheme}); err != nil {
+		return 1, err
+	}
+	if err := suite.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}); err != nil {
+		return 1, err
+	}
+	folder, err := os.MkdirTemp("", "stele-envtest-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	if suite.git, err = gitserver.New(folder); err != nil {
+		return 1, fmt.Errorf("start the Git server: %w", err)
+	}
+	defer suite.git.Close()
+	done, err := startPlayer(ctx)
+	if err != nil {
+		return 1, fmt.Errorf("start the player: %w", err)
+	}
+	defer func() {
+		cancel()
+		<-done
+	}()
+	return m.Run(), nil
+}
+
+var namespaces atomic.Int32
+
+// newNamespace makes a namespace with the service account "deployer", which may do everything in it.
+func newNamespace(t *testing.T) string {
+	t.Helper()
+	name := strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, t.Name()), "-")
+	name = fmt.Sprintf("%s-%d", strings.Trim(name[max(0, len(name)-40):], "-"), namespaces.Add(1))
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "deployer"}})
+	create(t, allow(name, "deployer", "everything", "*", "*", "*")...)
+	return name
+}
+
+func create(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	for _, o := range objects {
+		if err := suite.api.Create(t.Context(), o); err != nil {
+			t.Fatalf("create %T %s: %v", o, o.GetName(), err)
+		}
+	}
+}
+
+// until asks until check reports no error; the test fails with the last error when the time is over.
+func until(t *testing.T, timeout time.Duration, check func(ctx context.Context) error) {
+	t.Helper()
+	if err := await(t.Context(), timeout, check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func await(ctx context.Context, timeout time.Duration, check func(ctx context.Context) error) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("not within %s: %w", timeout, err)
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+}
+
+func key(namespace, name string) client.ObjectKey {
+	return client.ObjectKey{Namespace: namespace, Name: name}
+}
