@@ -24,6 +24,7 @@ import (
 // options are the flags of the operator. Where Flux has the flag, it is Flux's.
 type options struct {
 	metricsAddr, healthAddr string
+	pprofAddr               string
 	leaderElection          bool
 	namespace, storage      string
 	createNamespace         bool
@@ -37,6 +38,7 @@ type options struct {
 func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
+	flags.StringVar(&o.pprofAddr, "pprof-addr", "", "address of the profiling endpoint, for developers; default: none")
 	flags.BoolVar(&o.leaderElection, "enable-leader-election", false, "let one of several replicas work at a time")
 	flags.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, for archives and leases; default: that of its pod")
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
@@ -67,6 +69,7 @@ func managerOptions(o options, scheme *runtime.Scheme, namespace string) ctrl.Op
 	out := ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddr},
+		PprofBindAddress:              o.pprofAddr,
 		HealthProbeBindAddress:        o.healthAddr,
 		LeaderElection:                o.leaderElection,
 		LeaderElectionID:              "stele-leader",
@@ -85,7 +88,7 @@ func managerOptions(o options, scheme *runtime.Scheme, namespace string) ctrl.Op
 	return out
 }
 
-// setupProbes: alive when the process answers, ready when its caches can be read.
+// setupProbes: alive and ready when the process answers. A replica that waits for the lease is ready too.
 func setupProbes(mgr ctrl.Manager) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err

@@ -14,7 +14,7 @@ done < <(git ls-files -o -c --exclude-standard '*.md' | xargs grep -oE '\]\([^)#
 
 while IFS=: read -r file target; do
   grep -qE "^$target:" Makefile || say "$file names make $target, which does not exist"
-done < <(git ls-files -o -c --exclude-standard '*.md' | xargs grep -oE '`make [a-z][a-z-]*' | sed -E 's/`make //')
+done < <(git ls-files -o -c --exclude-standard '*.md' | xargs grep -oE '`make [a-z][a-z0-9-]*' | sed -E 's/`make //')
 
 for pkg in $(go list ./... | sed 's#^github.com/stele-dev/stele/##' | grep -E '^(api|controllers|internal|cmd)/'); do
   grep -q "\`$pkg\`" docs/architecture.md || say "docs/architecture.md does not name package $pkg"

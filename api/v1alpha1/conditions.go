@@ -74,6 +74,7 @@ const (
 	GitEmptyReason            = "EmptyRepository"
 	GitLimitReason            = "LimitExceeded"
 	GitTreeReason             = "UnsafeTree"
+	GitNotFetchedReason       = "CommitNotFetched"
 	GitCorruptReason          = "RepositoryCorrupt"
 	GitCacheReason            = "CacheUnavailable"
 	GitPathReason             = "PathNotFound"
@@ -103,6 +104,6 @@ const (
 	ObservedGoneReason          = "ObservedGone"
 	EndpointsMovedReason        = "EndpointsMoved"
 	NotServingReason            = "NotServing"
+	RendererChangedReason       = "RendererChanged"
 	SharesTrafficReason         = "SharesTraffic"
-	RecreateReason              = "Recreate"
 )

@@ -228,7 +228,7 @@ const (
 )
 
 // ReleaseOutcome says why a release ended, where that is not plain from its phase.
-// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;CreateRefused;SupersededBeforeStart;NoChange
+// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;SupersededBeforeStart;NoChange
 type ReleaseOutcome string
 
 const (
@@ -240,8 +240,6 @@ const (
 	OutcomePreempted ReleaseOutcome = "Preempted"
 	// OutcomeProgressDeadlineExceeded: it did not become healthy in time.
 	OutcomeProgressDeadlineExceeded ReleaseOutcome = "ProgressDeadlineExceeded"
-	// OutcomeCreateRefused: the cluster refused one of its objects for good.
-	OutcomeCreateRefused ReleaseOutcome = "CreateRefused"
 	// OutcomeSupersededBeforeStart: a newer commit came before this one was started.
 	OutcomeSupersededBeforeStart ReleaseOutcome = "SupersededBeforeStart"
 	// OutcomeNoChange: nothing differs from the release named in workloadsFrom.
@@ -277,6 +275,7 @@ type ImmutableReleaseStatus struct {
 	Workloads *RunReference `json:"workloads,omitempty"`
 
 	// replicas counts pods of this release, over all its runs.
+	// +kubebuilder:default={}
 	// +optional
 	Replicas ReleaseReplicas `json:"replicas,omitempty"`
 
@@ -316,12 +315,15 @@ type RunReference struct {
 // ReleaseReplicas counts pods of a release.
 type ReleaseReplicas struct {
 	// desired by its workloads.
+	// +kubebuilder:default=0
 	// +optional
 	Desired int32 `json:"desired"`
 	// ready of them.
+	// +kubebuilder:default=0
 	// +optional
 	Ready int32 `json:"ready"`
 	// remaining pods that still exist, ready or not, terminating or not.
+	// +kubebuilder:default=0
 	// +optional
 	Remaining int32 `json:"remaining"`
 }

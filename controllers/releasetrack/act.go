@@ -156,6 +156,7 @@ func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.Immut
 	rel.Status.Times.Activated = r.microNow()
 	rolloutSeconds.Observe(rel.Status.Times.Activated.Sub(rel.Status.Times.Staged.Time).Seconds())
 	s.track.Status.ActiveRelease = rel.Name
+	delete(s.memory.adopting, rel.Name)
 	r.event(rel, corev1.EventTypeNormal, "Active", "Switch", fmt.Sprintf("run %d of commit %s takes the traffic", rel.Status.Run, rel.Spec.Source.Commit))
 	return r.flush(ctx, s, rel)
 }

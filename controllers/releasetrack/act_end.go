@@ -34,12 +34,9 @@ var liveKinds = []schema.GroupVersionKind{
 // terminate deletes the workloads of a run in the foreground, so that each is there until its pods are gone, and pods that no
 // workload owns.
 func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey) error {
-	for _, d := range s.world.deployments {
-		if runKey(d.Labels) == key && d.DeletionTimestamp.IsZero() {
-			if err := r.Writer.Delete(ctx, d); err != nil {
-				return err
-			}
-		}
+	err := r.deleteWorkloads(ctx, s, func(other release.RunKey, _ release.ObjectKey) bool { return other == key })
+	if err != nil {
+		return err
 	}
 	hasWorkload := len(s.view.Runs[key].Workloads) > 0
 	for _, p := range s.world.pods {
@@ -56,14 +53,34 @@ func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey
 // stopRecreate deletes the Recreate workloads of other runs.
 func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.RunKey) error {
 	staging := s.view.Contents[s.plan.Staging]
+	if staging == nil {
+		return nil
+	}
+	return r.deleteWorkloads(ctx, s, func(key release.RunKey, object release.ObjectKey) bool {
+		return slices.Contains(keys, key) && slices.Contains(staging.Recreate, object)
+	})
+}
+
+// deleteWorkloads deletes the workloads of runs, Deployments and bare pods, that are chosen by their run and their name in Git.
+func (r *Reconciler) deleteWorkloads(ctx context.Context, s *scope, chosen func(release.RunKey, release.ObjectKey) bool) error {
 	names := s.gitNames()
+	remove := func(obj client.Object, group, kind string) error {
+		key := runKey(obj.GetLabels())
+		if key == (release.RunKey{}) || !obj.GetDeletionTimestamp().IsZero() || !chosen(key, gitKey(names, group, kind, obj.GetName())) {
+			return nil
+		}
+		return r.Writer.Delete(ctx, obj)
+	}
 	for _, d := range s.world.deployments {
-		key := runKey(d.Labels)
-		object := gitKey(names, "apps", "Deployment", d.Name)
-		if staging == nil || !slices.Contains(keys, key) || !slices.Contains(staging.Recreate, object) || !d.DeletionTimestamp.IsZero() {
+		if err := remove(d, "apps", "Deployment"); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.world.pods {
+		if len(p.OwnerReferences) > 0 {
 			continue
 		}
-		if err := r.Writer.Delete(ctx, d); err != nil {
+		if err := remove(p, "", "Pod"); err != nil {
 			return err
 		}
 	}
@@ -128,6 +145,18 @@ func (r *Reconciler) sweepVersioned(ctx context.Context, rel *v1alpha1.Immutable
 		if !versioned || seen[gk] || isWorkload(release.ObjectKey{Group: o.Group, Kind: o.Kind}) {
 			continue
 		}
+		var keep []string
+		for _, name := range inUse {
+			if kind, object, _ := strings.Cut(name, "/"); kind == o.Kind {
+				keep = append(keep, object)
+			}
+		}
+		if gk == (schema.GroupKind{Kind: "Secret"}) {
+			if err := r.sweepSecrets(ctx, rel, o, keep); err != nil {
+				return err
+			}
+			continue
+		}
 		seen[gk] = true
 		mapping, err := r.Live.RESTMapper().RESTMapping(gk)
 		if apimeta.IsNoMatchError(err) {
@@ -135,12 +164,6 @@ func (r *Reconciler) sweepVersioned(ctx context.Context, rel *v1alpha1.Immutable
 		}
 		if err != nil {
 			return err
-		}
-		var keep []string
-		for _, name := range inUse {
-			if kind, object, _ := strings.Cut(name, "/"); kind == o.Kind {
-				keep = append(keep, object)
-			}
 		}
 		if err := r.Writer.DeleteLabelled(ctx, mapping.GroupVersionKind, rel.Namespace, chosen, keep); err != nil {
 			return err

@@ -40,7 +40,7 @@ func (r *Reconciler) makeRun(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	if err != nil {
 		return err
 	}
-	if err := r.makeStable(ctx, s, st); err != nil {
+	if err := r.makeStable(ctx, s, rel, st); err != nil {
 		return err
 	}
 	var config, workloads []*unstructured.Unstructured
@@ -90,7 +90,7 @@ func (r *Reconciler) createAll(ctx context.Context, objects []*unstructured.Unst
 }
 
 // makeStable creates Stable objects that are not there, and dry-runs the changes of those that are.
-func (r *Reconciler) makeStable(ctx context.Context, s *scope, st *render.Stamped) error {
+func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped) error {
 	for i := range st.Objects {
 		o := &st.Objects[i]
 		if o.Class != v1alpha1.ClassStable && o.Class != v1alpha1.ClassInPlace {
@@ -99,6 +99,9 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, st *render.Stampe
 		own, err := r.own(ctx, s, o)
 		if err != nil {
 			return err
+		}
+		if own == apply.Adoptable && o.Object.GetKind() == "Service" {
+			s.memory.adopting[rel.Name] = o.Object.GetName()
 		}
 		switch {
 		case own == apply.Absent && o.Class == v1alpha1.ClassStable:

@@ -141,17 +141,9 @@ func (r *Reconciler) stopAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.I
 			}
 		}
 	}
-	names := s.gitNames()
-	for _, d := range s.world.deployments {
-		other := runKey(d.Labels)
-		if other == key || other.Run == 0 || !d.DeletionTimestamp.IsZero() || !replaced[gitKey(names, "apps", "Deployment", d.Name)] {
-			continue
-		}
-		if err := r.Writer.Delete(ctx, d); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.deleteWorkloads(ctx, s, func(other release.RunKey, object release.ObjectKey) bool {
+		return other != key && replaced[object]
+	})
 }
 
 // atSwitchKinds are the kinds, besides workloads, of which the active or the new release has objects that start at the switch.

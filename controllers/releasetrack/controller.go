@@ -20,8 +20,9 @@ import (
 )
 
 // What the operator may do in every namespace, and no more. Versioned kinds are created and deleted by label; Stable and InPlace
-// kinds are patched and deleted by name; Secrets are never listed or watched. Rights in the operator's own namespace (lease,
-// archives) are in config/rbac. Other kinds need rights in the namespace of their track: config/rbac/example-other-kinds.yaml.
+// kinds are patched and deleted by name; Secrets are never listed or watched, nor deleted by label, which would list them. Rights
+// in the operator's own namespace (lease, archives) are in config/rbac. Other kinds need rights in the namespace of their track:
+// config/rbac/example-other-kinds.yaml.
 //
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;patch;delete
@@ -31,7 +32,8 @@ import (
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
-// +kubebuilder:rbac:groups="",resources=configmaps;secrets,verbs=get;create;patch;delete;deletecollection
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;create;patch;delete;deletecollection
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;create;patch;delete;deletecollection
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;patch;delete;deletecollection
 // +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;deletecollection
@@ -90,6 +92,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return again(err)
 	}
 	err = r.reconcile(ctx, s)
+	if err == nil {
+		err = r.holdReleases(ctx, s)
+	}
 	result, statusErr := r.finish(ctx, s, err)
 	return result, statusErr
 }
@@ -125,6 +130,22 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, track *v1alpha1.Releas
 	controllerutil.AddFinalizer(track, v1alpha1.TrackFinalizer)
 	if err := r.Client.Patch(ctx, track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
+	}
+	return nil
+}
+
+// holdReleases puts our finalizer on releases that have lost it: those that deletionPolicy Orphan left to a later track.
+func (r *Reconciler) holdReleases(ctx context.Context, s *scope) error {
+	for _, rel := range s.releases {
+		if controllerutil.ContainsFinalizer(rel, v1alpha1.ReleaseFinalizer) || !rel.DeletionTimestamp.IsZero() {
+			continue
+		}
+		held := rel.DeepCopy()
+		controllerutil.AddFinalizer(held, v1alpha1.ReleaseFinalizer)
+		if err := r.Client.Patch(ctx, held, client.MergeFromWithOptions(rel, client.MergeFromWithOptimisticLock{})); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		rel.ResourceVersion, rel.Finalizers = held.ResourceVersion, held.Finalizers
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -87,12 +88,8 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 			return false, err
 		}
 	}
-	for _, set := range s.world.statefulSets {
-		if set.DeletionTimestamp.IsZero() {
-			if err := r.Writer.Delete(ctx, set); err != nil {
-				return false, err
-			}
-		}
+	if err := r.deleteInPlace(ctx, s); err != nil {
+		return false, err
 	}
 	for _, gvk := range append([]schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "StatefulSet"}}, liveKinds...) {
 		list := &metav1.PartialObjectMetadataList{}
@@ -105,6 +102,26 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 		}
 	}
 	return true, r.removeRest(ctx, s)
+}
+
+// deleteInPlace deletes the workloads that carry no run.
+func (r *Reconciler) deleteInPlace(ctx context.Context, s *scope) error {
+	var left []client.Object
+	for _, set := range s.world.statefulSets {
+		left = append(left, set)
+	}
+	for _, d := range s.world.deployments {
+		left = append(left, d)
+	}
+	for _, obj := range left {
+		if !obj.GetDeletionTimestamp().IsZero() {
+			continue
+		}
+		if err := r.Writer.Delete(ctx, obj); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeRest deletes what is left when no pod runs any more.
@@ -151,6 +168,7 @@ func (r *Reconciler) writeDeleting(ctx context.Context, s *scope) error {
 	message := fmt.Sprintf("the track is being deleted; %d pods remain", pods)
 	stuck := !since.IsZero() && r.Clock.Now().After(since.Add(s.track.TerminationDeadlineOrDefault()))
 	conditions := &s.track.Status.Conditions
+	apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
 	if stuck {
 		message += ", " + sample + " among them, past terminationDeadline; look at its finalizers and its node"
 		release.SetCondition(conditions, s.track.Generation, v1alpha1.StalledCondition, true, v1alpha1.PodsNotTerminatingReason, message)

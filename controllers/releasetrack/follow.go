@@ -44,6 +44,10 @@ type following struct {
 	// problem of the last look; kept for status. read: a look has succeeded.
 	problem      error
 	looked, read bool
+	// leftOut is the number of older commits of the last push that got no release of their own.
+	leftOut int
+	// remote was looked at last.
+	remote gitsource.Remote
 }
 
 // look is what one look at Git has found.
@@ -116,7 +120,7 @@ func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Durat
 func (f *Follower) start(ctx context.Context, req lookRequest) {
 	f.mu.Lock()
 	t := f.of(req.track)
-	t.running, t.asked = true, req.asked
+	t.running, t.asked, t.remote = true, req.asked, req.remote
 	t.next = f.clock.Now().Add(req.interval - time.Duration(rand.Float64()*jitter*float64(req.interval))) //nolint:gosec // jitter needs no secrecy
 	f.mu.Unlock()
 	go func() {
@@ -147,6 +151,9 @@ func (f *Follower) finish(l *look) {
 	if known {
 		t.running, t.looked, t.problem = false, true, l.err
 		t.last, t.read = l, t.read || l.err == nil
+		if l.err == nil && !l.found.unchanged {
+			t.leftOut = l.found.truncated
+		}
 		if l.err != nil {
 			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
 		}
@@ -173,6 +180,8 @@ func minTime(a, b time.Time) time.Time {
 
 // sourceState is what status says of Git.
 type sourceState struct {
+	// leftOut: see following.
+	leftOut int
 	// looked: a look was finished by this process. Before, the stored condition stands. read: one has succeeded.
 	looked, read bool
 	problem      error
@@ -201,6 +210,8 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 	}
 	if err := r.readCredentials(ctx, s, &req); err != nil {
 		r.Git.refuse(req, err)
+		gitLooks.WithLabelValues(sourceReason(err)).Inc()
+		s.track.Status.LastHandledReconcileAt = cut(req.token, 256)
 		s.source = r.Git.state(s.key())
 		s.requeueAfter(retryAfter(req.interval))
 		return nil
@@ -213,7 +224,7 @@ func (f *Follower) state(key types.NamespacedName) sourceState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.of(key)
-	return sourceState{looked: t.looked, read: t.read, problem: t.problem}
+	return sourceState{looked: t.looked, read: t.read, problem: t.problem, leftOut: t.leftOut}
 }
 
 // refuse records that a look could not even be started.

@@ -29,7 +29,7 @@ type review struct {
 // no change of a Stable object refused. It is asked for every run; a refusal is asked again later.
 func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	account := s.track.Spec.ServiceAccountName
-	bundle, err := r.bundle(ctx, rel)
+	bundle, err := r.checkedBundle(ctx, rel)
 	if err != nil {
 		return refused(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -25,6 +26,8 @@ type loader struct {
 	// bundles by release uid, the oldest first in order.
 	bundles map[types.UID]*render.Bundle
 	order   []types.UID
+	// read is when a bundle was read from its archive.
+	read map[types.UID]time.Time
 	// contents are small and kept for every release that was loaded.
 	contents map[types.UID]*release.Content
 }
@@ -49,7 +52,7 @@ func (r *Reconciler) bundle(ctx context.Context, rel *v1alpha1.ImmutableRelease)
 	if b.Digest != rel.Spec.Digest {
 		return nil, fmt.Errorf("%w: its digest is %s, the release says %s", archive.ErrChanged, b.Digest, rel.Spec.Digest)
 	}
-	r.loader.put(rel.UID, b)
+	r.loader.put(rel.UID, b, r.Clock.Now())
 	return b, nil
 }
 
@@ -66,6 +69,24 @@ func (r *Reconciler) content(ctx context.Context, rel *v1alpha1.ImmutableRelease
 		return nil, nil, err
 	}
 	return r.loader.keepContent(rel.UID, contentOf(b)), nil, nil
+}
+
+// freshness is how long a bundle that was read may serve the beginning of a run.
+const freshness = 5 * time.Second
+
+// checkedBundle is bundle for the beginning of a run: the archive is read and checked again, unless that was done just now. An
+// archive that was lost or changed meanwhile is noticed before anything depends on it.
+func (r *Reconciler) checkedBundle(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
+	if r.Clock.Now().Sub(r.loader.readAt(rel.UID)) > freshness {
+		r.loader.drop(rel.UID)
+	}
+	return r.bundle(ctx, rel)
+}
+
+func (l *loader) readAt(uid types.UID) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.read[uid]
 }
 
 // refused makes an archive that cannot be used a refusal: only a person can bring it back.
@@ -112,18 +133,20 @@ func (l *loader) get(uid types.UID) *render.Bundle {
 	return l.bundles[uid]
 }
 
-func (l *loader) put(uid types.UID, b *render.Bundle) {
+func (l *loader) put(uid types.UID, b *render.Bundle, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bundles == nil {
-		l.bundles = map[types.UID]*render.Bundle{}
+		l.bundles, l.read = map[types.UID]*render.Bundle{}, map[types.UID]time.Time{}
 	}
+	l.read[uid] = now
 	if l.bundles[uid] == nil {
 		l.order = append(l.order, uid)
 	}
 	l.bundles[uid] = b
 	for len(l.order) > cachedBundles {
 		delete(l.bundles, l.order[0])
+		delete(l.read, l.order[0])
 		l.order = l.order[1:]
 	}
 }
@@ -133,6 +156,7 @@ func (l *loader) drop(uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.bundles, uid)
+	delete(l.read, uid)
 	delete(l.contents, uid)
 	l.order = slices.DeleteFunc(l.order, func(u types.UID) bool { return u == uid })
 }

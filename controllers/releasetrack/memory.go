@@ -24,6 +24,8 @@ type trackMemory struct {
 	switched release.RunKey
 	// swept: see release.View.
 	swept map[string]string
+	// adopting names, by release, the Service that is taken over when traffic moves to it.
+	adopting map[string]string
 	// tried is when a step was last done; the cache may not show yet what it caused.
 	tried map[string]time.Time
 	// blocked are releases that the cluster refuses.
@@ -55,7 +57,7 @@ func (m *memory) of(key types.NamespacedName) *trackMemory {
 	t := m.tracks[key]
 	if t == nil {
 		t = &trackMemory{
-			made: map[release.RunKey]bool{}, swept: map[string]string{},
+			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
 			tried: map[string]time.Time{}, blocked: map[string]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
@@ -105,6 +107,7 @@ func (t *trackMemory) endedWritten(releaseName string, e endedPods) {
 // forgetRelease drops everything about a release that is gone.
 func (t *trackMemory) forgetRelease(name string) {
 	delete(t.swept, name)
+	delete(t.adopting, name)
 	delete(t.blocked, name)
 	delete(t.waiting, name)
 	for key := range t.made {

@@ -67,6 +67,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ImmutableRelease{}, trackIndex, indexBySpec); err != nil {
 		return fmt.Errorf("index releases: %w", err)
 	}
+	if err := mgr.Add(r.Git); err != nil {
+		return err
+	}
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("releasetrack").
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).

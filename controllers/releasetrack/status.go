@@ -47,6 +47,10 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	rel.Status.Terminated.Confirmed = stored.Terminated.Confirmed + ended.confirmed
 	rel.Status.Terminated.Unconfirmed = stored.Terminated.Unconfirmed + ended.unconfirmed
 	release.Describe(rel, s.view, s.plan, blocked)
+	if service := s.memory.adopting[rel.Name]; service != "" && rel.Status.Phase == v1alpha1.PhaseStaging {
+		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.ServingCondition, false, v1alpha1.SharesTrafficReason, fmt.Sprintf(
+			"Service %s is taken over at the switch; until then it sends traffic to old and new pods alike where its selector fits both", service))
+	}
 	if !s.dirty(rel.Name) {
 		delete(s.memory.waiting, rel.Name)
 		return nil
@@ -149,7 +153,7 @@ func describeTrack(s *scope, failure error) {
 	pinned := s.track.Spec.Pin != "" && s.plan.PinProblem == nil
 	abnormal(v1alpha1.PinnedCondition, pinned, v1alpha1.PinnedReason,
 		fmt.Sprintf("release %s is held until spec.pin is removed; new commits wait", s.track.Spec.Pin))
-	abnormal(v1alpha1.InputsChangedCondition, inputsChanged(s), "RendererChanged",
+	abnormal(v1alpha1.InputsChangedCondition, inputsChanged(s), v1alpha1.RendererChangedReason,
 		"this version of the operator renders otherwise than the one that made the active release; the next commit uses it")
 	sum := summarize(s, failure)
 	abnormal(v1alpha1.ReconcilingCondition, sum.reconciling, sum.reason, sum.message)
@@ -170,7 +174,11 @@ func describeSource(s *scope, set func(kind string, ok bool, reason, message str
 		apimeta.RemoveStatusCondition(conditions, v1alpha1.HistoryRewrittenCondition)
 	}
 	if s.source.problem == nil {
-		set(v1alpha1.SourceFetchedCondition, true, v1alpha1.SucceededReason, "every commit up to "+s.track.Status.ObservedRevision+" has its outcome")
+		message := "every commit up to " + s.track.Status.ObservedRevision + " has its outcome"
+		if s.source.leftOut > 0 {
+			message += fmt.Sprintf("; %d older commits of the last push were skipped without a release of their own", s.source.leftOut)
+		}
+		set(v1alpha1.SourceFetchedCondition, true, v1alpha1.SucceededReason, message)
 		return
 	}
 	set(v1alpha1.SourceFetchedCondition, false, sourceReason(s.source.problem), s.source.problem.Error())

@@ -52,6 +52,14 @@ func TestDeploy(t *testing.T) {
 	second := d.commit(manifests("2"))
 	d.reaches(map[string]v1alpha1.ReleasePhase{second: v1alpha1.PhaseActive, first: v1alpha1.PhaseRetired})
 
+	d.eventually("config of the first release is gone", func(ctx context.Context) error {
+		out, err := d.cluster.Kubectl(ctx, "-n", shop, "get", "configmaps,secrets,networkpolicies,pdb,hpa", "-l", "stele.dev/release="+first, "-o", "name")
+		if err == nil && out != "" {
+			err = fmt.Errorf("left: %s", strings.Fields(out))
+		}
+		return err
+	})
+
 	broken := manifests("3")
 	broken["deploy/web.yaml"] = strings.ReplaceAll(broken["deploy/web.yaml"], "annotations: {", "annotations: {fake-kubelet.stele.dev/behaviour: crash, ")
 	broken["deploy/db.yaml"] = strings.ReplaceAll(broken["deploy/db.yaml"], "annotations: {", "annotations: {fake-kubelet.stele.dev/behaviour: crash, ")
@@ -100,6 +108,7 @@ func TestDeploy(t *testing.T) {
 	}
 	d.nothingForbidden()
 	d.mayNot("list secrets", "list", "secrets", "--all-namespaces")
+	d.mayNot("delete collections of secrets, and so list them", "deletecollection", "secrets", "--all-namespaces")
 	d.mayNot("watch secrets", "watch", "secrets", "--all-namespaces")
 	d.mayNot("create roles", "create", "clusterroles.rbac.authorization.k8s.io")
 	d.mayNot("change spec of releases", "update", "immutablereleases.stele.dev", "-n", shop)

@@ -32,7 +32,7 @@ func IsStaging(r *v1alpha1.ImmutableRelease) bool {
 
 // IsFailed: its last run did not make it.
 func IsFailed(r *v1alpha1.ImmutableRelease) bool {
-	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded || r.Status.Outcome == v1alpha1.OutcomeCreateRefused
+	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded
 }
 
 // HasEnded: it ran, takes no traffic, and is not on its way to.

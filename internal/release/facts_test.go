@@ -37,9 +37,6 @@ func TestPhase(t *testing.T) {
 		"preempted and gone":                  {staging("a", 1, endedAs(preempted)), v1alpha1.PhaseRetired, facts{Ended: true, Final: true}},
 		"not healthy in time":                 {failed("a", 1), v1alpha1.PhaseFailed, facts{Failed: true, Ended: true, Final: true}},
 		"not healthy in time, pods remain":    {failed("a", 1, notGone), v1alpha1.PhaseFailed, facts{Failed: true, Ended: true}},
-		"the cluster refused an object": {
-			failed("a", 1, outcome(v1alpha1.OutcomeCreateRefused)), v1alpha1.PhaseFailed, facts{Failed: true, Ended: true, Final: true},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := tc.release

@@ -265,7 +265,7 @@ func (p *planner) waitForRecreate(run Run, content *Content) bool {
 		p.add(Step{Kind: StopRecreate, Release: p.staging.Name, Run: p.staging.Status.Run, Keys: old})
 	}
 	if remain {
-		p.expire("the old Recreate workloads have not ended yet")
+		p.expire("class Recreate: the old workloads end before the new ones start, and nothing serves in between")
 		return true
 	}
 	p.add(Step{Kind: MakeRecreate, Release: p.staging.Name, Run: p.staging.Status.Run})

@@ -63,9 +63,9 @@ func applyAnnotations(it *item, c *problems) {
 		}
 	}
 	if annotation(it, v1alpha1.StartAnnotation) == v1alpha1.AtSwitch {
-		if !it.rule.workload() {
+		if !it.rule.workload() || it.Class == v1alpha1.ClassInPlace {
 			c.add(it.problem(ReasonInvalidAnnotation, annotationField(v1alpha1.StartAnnotation),
-				"is for workloads", "remove the annotation"))
+				"is for workloads that get a new name in each run", "remove the annotation"))
 		}
 		it.AtSwitch = true
 	}

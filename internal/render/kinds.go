@@ -201,10 +201,10 @@ func (r kindRule) workload() bool { return r.pods != "" }
 func refusedKind(gk schema.GroupKind) (reason, message, fix string) {
 	if clusterScoped[gk] {
 		return ReasonClusterScopedKind, "the kind has no namespace; a release may not contain it",
-			"have a platform engineer apply it, or list the kind in the track's ignore"
+			"take it out of the path and have a platform engineer apply it"
 	}
 	if why, ok := refusedGroups[gk.Group]; ok {
-		return ReasonUnsupportedKind, why, "have a platform engineer apply it, or list the kind in the track's ignore"
+		return ReasonUnsupportedKind, why, "take it out of the path and have a platform engineer apply it"
 	}
 	if r, ok := kindRules[gk]; ok && r.refused != "" {
 		return ReasonUnsupportedKind, r.refused, r.fix

@@ -52,6 +52,8 @@ type results struct {
 	pairs
 	// lag is from switched endpoints to phase Active.
 	lag []float64
+	// floorUsage and steleUsage are the processor times of each run, until phase Active.
+	floorUsage, steleUsage []usage
 	// floorWay and steleWay split each run of a single app.
 	floorWay, steleWay []way
 }
@@ -60,29 +62,48 @@ type results struct {
 func (d *duel) fight(ctx context.Context, repetitions int, prepare func(i int) error, do func(i int) error) (results, error) {
 	var out results
 	for i := range repetitions + 1 {
-		base, err := d.floor.roll(ctx)
+		base, baseUsed, err := d.using(func() (live, error) { return d.floor.roll(ctx) })
 		if err != nil {
+			return out, err
+		}
+		if err := d.floor.removeOld(ctx); err != nil {
 			return out, err
 		}
 		if err := prepare(i); err != nil {
 			return out, err
 		}
-		l, err := d.roll(ctx, d.apps, func() error { return do(i) })
+		l, used, err := d.using(func() (live, error) { return d.roll(ctx, d.apps, func() error { return do(i) }) })
 		if err != nil {
 			return out, err
 		}
 		if err := d.rest(ctx, d.apps); err != nil {
 			return out, err
 		}
-		d.say("%d: floor %s, Stele %s, Active %s", i, msText(millis(base.switched)), msText(millis(l.switched)), msText(millis(l.active)))
+		d.say("%d: floor %s, Stele %s, Active %s, operator's processor %s", i, msText(millis(base.switched)), msText(millis(l.switched)), msText(millis(l.active)),
+			msText(millis(used["operator"])))
 		if i == 0 {
 			continue
 		}
 		out.add(base.switched, l.switched)
 		out.lag = append(out.lag, millis(l.active-l.switched))
+		out.floorUsage, out.steleUsage = append(out.floorUsage, baseUsed), append(out.steleUsage, used)
 		out.floorWay, out.steleWay = append(out.floorWay, base.way), append(out.steleWay, l.way)
 	}
 	return out, nil
+}
+
+// using does something and says what processor time that took.
+func (d *duel) using(do func() (live, error)) (live, usage, error) {
+	before, err := usageNow(d.cluster.Dir, d.op.PID())
+	if err != nil {
+		return live{}, nil, err
+	}
+	out, err := do()
+	if err != nil {
+		return live{}, nil, err
+	}
+	after, err := usageNow(d.cluster.Dir, d.op.PID())
+	return out, after.since(before), err
 }
 
 // timeout bounds a case, so that a rollout that hangs ends the run with a word.
@@ -212,6 +233,7 @@ func (b *bench) manyTracks(ctx context.Context, what string, apps []app, begin f
 		return err
 	}
 	b.addRatio(what+" to all live", res.pairs, manyTracksBudget)
+	b.explainUsage(what+": processor time until all are Active, median", res.floorUsage, res.steleUsage)
 	return nil
 }
 

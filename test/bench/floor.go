@@ -43,11 +43,13 @@ func newFloor(ctx context.Context, c *testkit.Cluster, o *observer, namespace st
 			return nil, err
 		}
 	}
-	_, err = f.roll(ctx)
-	return f, err
+	if _, err = f.roll(ctx); err != nil {
+		return nil, err
+	}
+	return f, f.removeOld(ctx)
 }
 
-// roll brings a new version of every app live and returns how long that took, then removes the version before.
+// roll brings a new version of every app live and returns how long that took. removeOld is called before the next.
 func (f *floor) roll(ctx context.Context) (live, error) {
 	f.version++
 	parts := f.observer.follow(f.namespace)
@@ -77,7 +79,7 @@ func (f *floor) roll(ctx context.Context) (live, error) {
 			return live{}, err
 		}
 	}
-	return out, f.removeOld(ctx)
+	return out, nil
 }
 
 func (f *floor) rollOne(ctx context.Context, a app) (time.Time, error) {
