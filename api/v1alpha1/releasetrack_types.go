@@ -86,8 +86,9 @@ type TrackSource struct {
 	// url of the repository: http, https or ssh. Credentials belong into the Secret, not here.
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^(http|https|ssh)://.*$`
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('ssh://') || !self.matches('^https?://[^/]*@')",message="url must not hold credentials; put username and password into the Secret named by secretRef"
+	// +kubebuilder:validation:Pattern=`^(http|https|ssh)://[^/\s-]\S*$`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/]*:[^/]*@')",message="url must not hold credentials; put username and password into the Secret named by secretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^ssh://([^/]*@)?-')",message="the host of url begins with a dash"
 	// +required
 	URL string `json:"url"`
 
@@ -113,10 +114,14 @@ type TrackSource struct {
 type GitRef struct {
 	// branch to follow. Default: master, when nothing else is set.
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x20\x7f~^:?*\[\\]*$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-') && !self.contains('..')",message="branch is no name that Git takes"
 	// +optional
 	Branch string `json:"branch,omitempty"`
 	// tag to follow.
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x20\x7f~^:?*\[\\]*$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-') && !self.contains('..')",message="tag is no name that Git takes"
 	// +optional
 	Tag string `json:"tag,omitempty"`
 	// semver range, e.g. ">=1.2.0 <2": the highest tag in it is followed.
@@ -125,7 +130,8 @@ type GitRef struct {
 	SemVer string `json:"semver,omitempty"`
 	// name of any reference, e.g. refs/pull/420/head.
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:Pattern=`^refs/.+$`
+	// +kubebuilder:validation:Pattern=`^refs/[^\x00-\x20\x7f~^:?*\[\\]+$`
+	// +kubebuilder:validation:XValidation:rule="!self.contains('..')",message="name is no name that Git takes"
 	// +optional
 	Name string `json:"name,omitempty"`
 	// commit, the full id of 40 hex digits.

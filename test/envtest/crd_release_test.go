@@ -281,10 +281,15 @@ func TestReleaseIsWrittenOnce(t *testing.T) {
 
 func swap(items []any) { items[0], items[1] = items[1], items[0] }
 
-// mergeOf is the merge patch from one map to another, one level deep.
+// mergeOf is the merge patch from one map to another.
 func mergeOf(from, to map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range to {
+		a, isMap := from[k].(map[string]any)
+		if b, ok := v.(map[string]any); ok && isMap {
+			out[k] = mergeOf(a, b)
+			continue
+		}
 		out[k] = v
 	}
 	for k := range from {
