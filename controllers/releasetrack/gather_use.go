@@ -16,6 +16,11 @@ func (s *scope) inUse() map[string][]string {
 	for _, set := range s.world.statefulSets {
 		configNames(&set.Spec.Template.Spec, named)
 	}
+	for _, d := range s.world.deployments {
+		if d.Spec.Template.Labels[v1alpha1.ContentLabel] != "" {
+			configNames(&d.Spec.Template.Spec, named)
+		}
+	}
 	for _, p := range s.world.pods {
 		if p.Labels[v1alpha1.ContentLabel] != "" {
 			configNames(&p.Spec, named)

@@ -66,7 +66,7 @@ func TestSplitRow(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	text := strings.Repeat("word ", 50) + strings.Repeat("x", 150)
-	for _, line := range strings.Split(wrap(text, width), "\n") {
+	for _, line := range strings.Split(wrap(text), "\n") {
 		if len(line) > width && strings.Contains(line, " ") {
 			t.Errorf("too wide: %q", line)
 		}

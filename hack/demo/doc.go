@@ -3,6 +3,6 @@
 //
 //	go run ./hack/demo --operator bin/stele   tell the story, from a fresh start
 //	go run ./hack/demo down                   stop everything
-//	go run ./hack/demo git stop               stop the Git server, or start it again: for playing on
+//	go run ./hack/demo git stop               turn the Git server off, or on again: for playing on
 //	go run ./hack/demo git start
 package main

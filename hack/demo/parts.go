@@ -44,7 +44,7 @@ func (s *story) commitOne(ctx context.Context) error {
 	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", s.files.in("track.yaml")); err != nil {
 		return err
 	}
-	if err := w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[0]: v1alpha1.PhaseActive})); err != nil {
+	if err := w.until(ctx, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[0]: v1alpha1.PhaseActive})); err != nil {
 		return err
 	}
 	live, err := s.sinceBegin(ctx, w, s.releases[0])
@@ -80,7 +80,7 @@ func (s *story) commitTwo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[1]: v1alpha1.PhaseActive, s.releases[0]: v1alpha1.PhaseRetired}))
+	err = w.until(ctx, s.reached(map[string]v1alpha1.ReleasePhase{s.releases[1]: v1alpha1.PhaseActive, s.releases[0]: v1alpha1.PhaseRetired}))
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (s *story) commitThree(ctx context.Context) error {
 		return err
 	}
 	least := int32(-1)
-	err = w.until(ctx, pace, func(ctx context.Context) error {
+	err = w.until(ctx, func(ctx context.Context) error {
 		serving, err := s.release(ctx, s.releases[1])
 		if err != nil {
 			return err
@@ -154,7 +154,7 @@ func (s *story) rollBack(ctx context.Context) error {
 	}
 	s.t.command("git ls-remote %s", s.url)
 	if _, err := git(ctx, s.files.state, "ls-remote", s.url); err != nil {
-		s.t.output(wrap(afterLast(err.Error(), "fatal: "), width))
+		s.t.output(wrap(afterLast(err.Error(), "fatal: ")))
 	} else {
 		return fmt.Errorf("the Git server answers although it was stopped")
 	}
@@ -211,7 +211,7 @@ func (s *story) move(ctx context.Context, to, from string, args []string) (*watc
 	if _, err := s.cluster.Kubectl(ctx, args...); err != nil {
 		return nil, err
 	}
-	return w, w.until(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{to: v1alpha1.PhaseActive, from: v1alpha1.PhaseRetired}))
+	return w, w.until(ctx, s.reached(map[string]v1alpha1.ReleasePhase{to: v1alpha1.PhaseActive, from: v1alpha1.PhaseRetired}))
 }
 
 // sinceBegin is the time from the step's act to the moment at which all traffic had moved to the release.
@@ -248,7 +248,7 @@ func (s *story) showMessage(ctx context.Context, kind, name, condition string) e
 	args := []string{"-n", namespace, "get", kind, name, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type=="%s")].message}`, condition)}
 	s.t.command("kubectl %s", quoted(args))
 	out, err := s.cluster.Kubectl(ctx, args...)
-	s.t.output(wrap(out, width))
+	s.t.output(wrap(out))
 	return err
 }
 

@@ -67,7 +67,7 @@ func (p process) alive() bool {
 func (p process) signal(sig os.Signal) error {
 	handle, err := os.FindProcess(p.PID)
 	if err != nil || !p.alive() {
-		return nil //nolint:nilerr // it is gone: nothing to do
+		return nil // it is gone: nothing to do
 	}
 	defer func() { _ = handle.Release() }()
 	if err := handle.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -30,8 +30,8 @@ func (t *teller) heading(format string, args ...any) {
 }
 
 // say writes a paragraph.
-func (t *teller) say(format string, args ...any) {
-	t.print("\n" + wrap(fmt.Sprintf(format, args...), width) + "\n")
+func (t *teller) say(text string) {
+	t.print("\n" + wrap(text) + "\n")
 }
 
 // command shows what a user would type, with an empty line before it.
@@ -48,18 +48,18 @@ func (t *teller) output(text string) {
 
 // result says how a step ended, set off from what commands print.
 func (t *teller) result(format string, args ...any) {
-	t.print("\n" + wrap("=> "+fmt.Sprintf(format, args...), width) + "\n")
+	t.print("\n" + wrap("=> "+fmt.Sprintf(format, args...)) + "\n")
 }
 
 // seconds is how the demo writes a duration.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
 // wrap breaks text into lines at blanks. A word that is longer than a line has one for itself.
-func wrap(text string, limit int) string {
+func wrap(text string) string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > limit {
+		if line != "" && len(line)+1+len(word) > width {
 			lines, line = append(lines, line), ""
 		}
 		if line != "" {

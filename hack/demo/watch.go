@@ -61,10 +61,10 @@ func (w *watching) begins() {
 }
 
 // until tells rows until done reports no error, and a moment longer, for the row that shows it.
-func (w *watching) until(ctx context.Context, timeout time.Duration, done func(context.Context) error) error {
+func (w *watching) until(ctx context.Context, done func(context.Context) error) error {
 	defer w.stop()
 	result := make(chan error, 1)
-	go func() { result <- testkit.Eventually(ctx, timeout, done) }()
+	go func() { result <- testkit.Eventually(ctx, pace, done) }()
 	var linger <-chan time.Time
 	var err error
 	for {

@@ -209,7 +209,7 @@ func TestTimeout(t *testing.T) {
 	var hangs []string
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts (the kernel does) and never says a word
 	ok(t, err)
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	hangs = append(hangs, "http://"+silent.Addr().String()+"/x", "https://"+silent.Addr().String()+"/x")
 	for _, part := range []string{"", "001e# service=git-upload-pack\n0000", "001e# service=git-upload-pack\n0000000eversion 2\n"} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -270,7 +270,7 @@ func TestBrokenPacks(t *testing.T) {
 				if err != nil {
 					return
 				}
-				defer res.Body.Close()
+				defer func() { _ = res.Body.Close() }()
 				answer, _ := io.ReadAll(res.Body)
 				out.Header().Set("Content-Type", res.Header.Get("Content-Type"))
 				if strings.Contains(string(body), "command=fetch") {

@@ -178,12 +178,12 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	if err != nil {
 		return err
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	download, err := repo.packs.Download(stream, limits)
 	if err != nil {
 		return err
 	}
-	defer download.Close()
+	defer func() { _ = download.Close() }()
 	select {
 	case s.index <- struct{}{}:
 		defer func() { <-s.index }()

@@ -2,7 +2,6 @@ package gitsource
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -131,7 +130,7 @@ func FuzzCleanPath(f *testing.F) {
 		}
 		again, err := CleanPath(clean)
 		if err != nil || again != clean || !fs.ValidPath(clean) {
-			t.Fatal(fmt.Sprintf("%q -> %q -> %q (%v)", p, clean, again, err))
+			t.Fatalf("%q -> %q -> %q (%v)", p, clean, again, err)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func (k *closure) follow(dir string, d *kustDir, e entry, chain []string) error 
 			}
 			e.value = file
 		}
+	default: // a path as it is
 	}
 	name, isDir, err := k.locate(d, e.field, e.value)
 	switch {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -215,7 +216,8 @@ func TestFileSystemErrors(t *testing.T) {
 			"deploy/a.yaml"},
 	} {
 		_, err := Build(repo, "deploy", shop)
-		if _, isProblem := err.(*Error); err == nil || isProblem {
+		var problem *Error
+		if err == nil || errors.As(err, &problem) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -98,7 +98,7 @@ type faultReader struct {
 
 func (f *faultReader) Read(b []byte) (int, error) {
 	n, err := f.r.Read(b)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.c.classify(f.ctx, "fetching", err)
 	}
 	return n, err

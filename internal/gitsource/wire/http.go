@@ -151,7 +151,7 @@ func (c *httpClient) discover(ctx context.Context) (*advert, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	a, err := readAdvert(newListReader(body))
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (c *httpClient) list(ctx context.Context, a *advert, prefixes []string) ([]
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	return readList(newListReader(body))
 }
 
@@ -212,7 +212,7 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 	case c.config.Username != "" || c.config.Password != "":
 		req.SetBasicAuth(c.config.Username, c.config.Password)
 	}
-	res, err := c.client.Do(req)
+	res, err := c.client.Do(req) //nolint:bodyclose // the caller closes what wraps it
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func (c *sshClient) List(ctx context.Context, prefixes []string) ([]Ref, error) 
 	if err != nil {
 		return nil, c.config.classify(ctx, "listing refs", err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if !s.advert.v2 {
 		return s.advert.refs, nil
 	}
