@@ -21,7 +21,7 @@ import (
 // to delete collections, and the API server answers such a request, a dry run too, with the full content of every Secret that it
 // selects: it is a list of Secrets under another name.
 func (r *Reconciler) sweepSecrets(ctx context.Context, rel *v1alpha1.ImmutableRelease, o v1alpha1.ReleaseObject, keep []string) error {
-	for run := int32(1); run <= rel.Status.Run; run++ {
+	for _, run := range namedRuns(rel) {
 		u := &unstructured.Unstructured{}
 		u.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 		u.SetNamespace(rel.Namespace)

@@ -34,7 +34,7 @@ func (s *scope) inUse() map[string][]string {
 		if release.IsDeletable(rel) {
 			continue
 		}
-		for run := max(1, rel.Status.Run-searchedRuns+1); run <= min(rel.Status.Run, maxRun); run++ {
+		for _, run := range namedRuns(rel) {
 			for _, o := range rel.Spec.Objects {
 				if name := render.StampedName(o.Kind, o.Name, identity(rel, run)); o.Class == v1alpha1.ClassVersioned && named[o.Kind+"/"+name] {
 					out[rel.Name] = append(out[rel.Name], o.Kind+"/"+name)
@@ -42,6 +42,20 @@ func (s *scope) inUse() map[string][]string {
 			}
 		}
 		slices.Sort(out[rel.Name])
+	}
+	return out
+}
+
+// namedRuns are the runs of a release whose names are worked out: all of them, or, where status claims more than can be true,
+// the first and the last.
+func namedRuns(rel *v1alpha1.ImmutableRelease) []int32 {
+	var out []int32
+	last := min(rel.Status.Run, maxRun)
+	for run := int32(1); run <= last; run++ {
+		if run > searchedRuns && run <= last-searchedRuns {
+			run = last - searchedRuns + 1
+		}
+		out = append(out, run)
 	}
 	return out
 }

@@ -83,15 +83,12 @@ func (g gitServer) start(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = testkit.Eventually(ctx, 15*time.Second, func(context.Context) error {
-		if !p.alive() {
-			return errors.New("the Git server ended")
-		}
+	err = p.await(ctx, g.files.gitLog(), func(context.Context) error {
 		_, err := g.url()
 		return err
 	})
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("start the Git server: %w", err)
 	}
 	return g.url()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stele-dev/stele/test/testkit"
 )
 
 // process is a program that outlives the demo, as its pid file describes it.
@@ -74,6 +77,34 @@ func (p process) signal(sig os.Signal) error {
 		return err
 	}
 	return nil
+}
+
+// await asks until check reports no error. A process that has ended needs no waiting for; its last words say why.
+func (p process) await(ctx context.Context, logFile string, check func(context.Context) error) error {
+	var ended error
+	err := testkit.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
+		if !p.alive() {
+			ended = fmt.Errorf("it ended at once: %s", lastLine(logFile))
+			return nil
+		}
+		return check(ctx)
+	})
+	if ended != nil {
+		return ended
+	}
+	return err
+}
+
+func lastLine(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return last
+	}
+	return "without a word"
 }
 
 // stop asks the process to end, and kills it when it does not.

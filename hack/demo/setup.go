@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stele-dev/stele/test/testkit"
@@ -63,12 +61,11 @@ func (s *story) startOperator(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	return testkit.Eventually(ctx, 30*time.Second, func(ctx context.Context) error {
-		if !p.alive() {
-			return errors.New("the operator ended: " + lastLine(s.files.operatorLog()))
-		}
-		return ready(ctx, "http://"+health+"/readyz")
-	})
+	err = p.await(ctx, s.files.operatorLog(), func(ctx context.Context) error { return ready(ctx, "http://"+health+"/readyz") })
+	if err != nil {
+		return fmt.Errorf("start the operator: %w", err)
+	}
+	return nil
 }
 
 func ready(ctx context.Context, url string) error {
@@ -98,13 +95,4 @@ func freeAddrs() (a, b string, err error) {
 		addrs[i] = l.Addr().String()
 	}
 	return addrs[0], addrs[1], nil
-}
-
-func lastLine(file string) string {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return lines[len(lines)-1]
 }

@@ -51,7 +51,10 @@ func (w *watching) read(from io.Reader) {
 func (w *watching) begins() {
 	for {
 		select {
-		case line := <-w.lines:
+		case line, ok := <-w.lines:
+			if !ok {
+				return // it has ended; until says so
+			}
 			w.row(line, "")
 		case <-time.After(300 * time.Millisecond):
 			w.begin = time.Now()

@@ -113,22 +113,26 @@ func namesUsedOnce(frames []frame) []string {
 	return out
 }
 
-// runBeforeObjects: status.run is never lower than a run label that exists.
+// runBeforeObjects: status.run never goes down, and when an object of a run appears it is in status.
 func runBeforeObjects(frames []frame) []string {
 	var out []string
-	runs := map[string]int32{}
+	byUID, byName := map[types.UID]int32{}, map[string]int32{}
+	seen := map[types.UID]bool{}
 	for _, fr := range frames {
+		uid := fr.obj.GetUID()
 		if r, ok := fr.obj.(*v1alpha1.ImmutableRelease); ok {
-			if r.Status.Run < runs[r.Name] && !fr.removed {
-				out = append(out, fmt.Sprintf("status.run of %s went down from %d to %d", r.Name, runs[r.Name], r.Status.Run))
+			if r.Status.Run < byUID[uid] && !fr.removed {
+				out = append(out, fmt.Sprintf("status.run of %s went down from %d to %d", r.Name, byUID[uid], r.Status.Run))
 			}
-			runs[r.Name] = max(r.Status.Run, runs[r.Name])
+			byUID[uid] = r.Status.Run
+			byName[r.Name] = max(r.Status.Run, byName[r.Name])
 			continue
 		}
 		label, err := strconv.ParseInt(fr.run(), 10, 32)
-		if err == nil && int32(label) > runs[fr.release()] {
-			out = append(out, fmt.Sprintf("%s has run %d of %s, whose status says %d", fr.key(), label, fr.release(), runs[fr.release()]))
+		if err == nil && !seen[uid] && int32(label) > byName[fr.release()] {
+			out = append(out, fmt.Sprintf("%s has run %d of %s, whose status says %d", fr.key(), label, fr.release(), byName[fr.release()]))
 		}
+		seen[uid] = true
 	}
 	return out
 }

@@ -251,7 +251,7 @@ func isServing(ctx context.Context, ns, release string) error {
 func TestForgedStatus(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	second := s.commit(shop("web", "2"))
+	second := s.commit(with(shop("web", "2"), "deploy/secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: x}\n"))
 	s.live(second)
 	s.first = second
 	s.running = s.world()
