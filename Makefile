@@ -36,7 +36,7 @@ demo-down: ## Stop everything that the demo left running.
 	go run ./hack/demo down
 
 .PHONY: test
-test: test-unit test-env test-e2e ## Run every test: unit, real API server, embedded cluster.
+test: test-unit test-env test-e2e test-deploy ## Run every test: unit, real API server, embedded cluster, installation.
 
 ##@ Build
 
@@ -94,7 +94,7 @@ test-env: ## Run the tests against a real API server.
 
 .PHONY: test-e2e
 test-e2e: bin/stele ## Run the tests on the embedded cluster.
-	go test -count=1 -timeout 25m -v ./test/e2e/...
+	go test -count=1 -p 1 -timeout 25m -v ./test/e2e/... ./test/bench/...
 
 .PHONY: test-cluster
 test-cluster: ## Test the embedded cluster itself.
