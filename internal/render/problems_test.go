@@ -68,7 +68,7 @@ func TestBadObjects(t *testing.T) {
 		{"foreign namespace", one(pod(", namespace: kube-system")), ReasonForeignNamespace, "deploy/a.yaml", 1, "Pod/a"},
 		{"namespace is no text", one(pod(", namespace: 5")), ReasonForeignNamespace, "", 0, ""},
 		{"cluster role", kind("rbac.authorization.k8s.io/v1", "ClusterRole"), ReasonClusterScopedKind, "", 0, "ClusterRole/a"},
-		{"namespace object", kind("v1", "Namespace"), ReasonClusterScopedKind, "", 0, "ignore"},
+		{"namespace object", kind("v1", "Namespace"), ReasonClusterScopedKind, "", 0, "platform engineer"},
 		{"crd", kind("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ReasonClusterScopedKind, "", 0, ""},
 		{"webhook", kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"), ReasonClusterScopedKind, "", 0, ""},
 		{"admission policy", kind("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"), ReasonClusterScopedKind, "", 0, ""},

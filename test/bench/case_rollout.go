@@ -16,6 +16,9 @@ const (
 	activeBudget     = 100 * time.Millisecond
 )
 
+// breath is what the cluster gets to clean up after one side before the other begins: garbage goes after its owner.
+const breath = time.Second
+
 // duel is a floor and a stage with the same apps.
 type duel struct {
 	*stage
@@ -72,11 +75,14 @@ func (d *duel) fight(ctx context.Context, repetitions int, prepare func(i int) e
 		if err := prepare(i); err != nil {
 			return out, err
 		}
+		if err := sleep(ctx, breath); err != nil {
+			return out, err
+		}
 		l, used, err := d.using(func() (live, error) { return d.roll(ctx, d.apps, func() error { return do(i) }) })
 		if err != nil {
 			return out, err
 		}
-		if err := d.rest(ctx, d.apps); err != nil {
+		if err := errors.Join(d.rest(ctx, d.apps), sleep(ctx, breath)); err != nil {
 			return out, err
 		}
 		d.say("%d: floor %s, Stele %s, Active %s, operator's processor %s", i, msText(millis(base.switched)), msText(millis(l.switched)), msText(millis(l.active)),

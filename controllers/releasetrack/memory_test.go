@@ -1,0 +1,100 @@
+package releasetrack
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stele-dev/stele/internal/release"
+)
+
+func key(namespace, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+// Each refusal in a row doubles the wait, from one second to one minute; another step begins anew.
+func TestBlockBacksOff(t *testing.T) {
+	m := (&memory{}).of(key("shop", "shop"))
+	problem := release.Problem{Reason: "QuotaExceeded", Message: "a"}
+	var waits []time.Duration
+	for range 9 {
+		waits = append(waits, m.block("r", "Make", problem, present).until.Sub(present))
+	}
+	want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}
+	for i := range want {
+		want[i] *= time.Second
+	}
+	if diff := cmp.Diff(want, waits); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for range 100 {
+		m.block("r", "Make", problem, present)
+	}
+	if b := m.blocked["r"]; b.until.Sub(present) != time.Minute {
+		t.Errorf("after a hundred refusals the wait is %s", b.until.Sub(present))
+	}
+	other := release.Problem{Reason: "UnknownKind"}
+	b := m.block("r", "Begin", other, present)
+	if b.until.Sub(present) != time.Second || b.problem != other || m.blocked["r"] != b {
+		t.Errorf("another step: %+v", b)
+	}
+	if m.block("s", "Make", problem, present).until.Sub(present) != time.Second {
+		t.Error("another release waits longer")
+	}
+}
+
+func TestMemoryOfTracks(t *testing.T) {
+	m := &memory{}
+	a := m.of(key("shop", "shop"))
+	if m.of(key("shop", "shop")) != a || m.of(key("shop", "other")) == a {
+		t.Error("tracks are mixed up")
+	}
+	m.forget(key("shop", "shop"))
+	if m.of(key("shop", "shop")) == a {
+		t.Error("a forgotten track is remembered")
+	}
+}
+
+// Pods that end while status is being written are not lost and not counted twice.
+func TestEndedPods(t *testing.T) {
+	m := (&memory{}).of(key("shop", "shop"))
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() { m.podEnded("r", i%4 == 0) })
+	}
+	wg.Wait()
+	taken := m.endedOf("r")
+	if taken != (endedPods{25, 75}) {
+		t.Fatalf("counted %+v", taken)
+	}
+	m.podEnded("r", true) // while the write is under way
+	if again := m.endedOf("r"); again != (endedPods{26, 75}) {
+		t.Errorf("counted %+v", again)
+	}
+	m.endedWritten("r", taken)
+	if left := m.endedOf("r"); left != (endedPods{1, 0}) {
+		t.Errorf("left %+v", left)
+	}
+	m.endedWritten("r", endedPods{1, 0})
+	if len(m.ended) != 0 {
+		t.Errorf("nothing is left, and %v is remembered", m.ended)
+	}
+}
+
+func TestForgetRelease(t *testing.T) {
+	m := (&memory{}).of(key("shop", "shop"))
+	for _, r := range []string{"r", "s"} {
+		m.made[release.RunKey{Release: r, Run: 1}] = true
+		m.made[release.RunKey{Release: r, Run: 2}] = true
+		m.swept[r] = "x"
+		m.waiting[r] = present
+		m.block(r, "Make", release.Problem{}, present)
+	}
+	m.forgetRelease("r")
+	if len(m.made) != 2 || len(m.swept) != 1 || len(m.waiting) != 1 || len(m.blocked) != 1 || !m.made[release.RunKey{Release: "s", Run: 2}] {
+		t.Errorf("left %+v", m)
+	}
+}
