@@ -99,12 +99,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return result, statusErr
 }
 
-// reconcile takes in what Git brought, then plans and acts until the plan has nothing new to do. A step is done once in a
-// reconcile: what it caused is seen when the cache brings it.
+// reconcile takes in what Git brought, then brings the cluster closer to the plan, and then looks at Git again when it is
+// time: nothing about Git, not even its Secret, nor a release that cannot be written, holds up a rollback. A step that failed does
+// not hold up the look, whose commit may be what mends it.
 func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
-	if err := r.follow(ctx, s); err != nil {
-		return err
-	}
+	taken := r.takeIn(ctx, s)
+	err := r.proceed(ctx, s)
+	r.lookWhenDue(ctx, s)
+	return errors.Join(taken, err)
+}
+
+// proceed plans and acts until the plan has nothing new to do. A step is done once in a reconcile: what it caused is seen when
+// the cache brings it.
+func (r *Reconciler) proceed(ctx context.Context, s *scope) error {
 	for range maxRounds {
 		if err := r.gather(ctx, s); err != nil {
 			return err

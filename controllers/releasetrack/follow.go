@@ -187,8 +187,9 @@ type sourceState struct {
 	problem      error
 }
 
-// follow takes what the last look has found, makes releases of it, and starts the next look when it is due.
-func (r *Reconciler) follow(ctx context.Context, s *scope) error {
+// takeIn takes what the last look has found and makes releases of it.
+func (r *Reconciler) takeIn(ctx context.Context, s *scope) error {
+	defer func() { s.source = r.Git.state(s.key()) }()
 	if l := r.Git.take(s.key()); l != nil {
 		if err := r.ingest(ctx, s, l); err != nil {
 			r.Git.putBack(l)
@@ -196,9 +197,13 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 		}
 		s.look = l
 	}
-	s.source = r.Git.state(s.key())
+	return nil
+}
+
+// lookWhenDue starts the next look when it is due.
+func (r *Reconciler) lookWhenDue(ctx context.Context, s *scope) {
 	if s.track.Spec.Suspend {
-		return nil
+		return
 	}
 	req := r.request(s)
 	due, wait := r.Git.due(s.key(), req.asked)
@@ -206,7 +211,7 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 		if wait > 0 {
 			s.requeueAfter(wait)
 		}
-		return nil
+		return
 	}
 	if err := r.readCredentials(ctx, s, &req); err != nil {
 		r.Git.refuse(req, err)
@@ -214,10 +219,9 @@ func (r *Reconciler) follow(ctx context.Context, s *scope) error {
 		s.track.Status.LastHandledReconcileAt = cut(req.token, 256)
 		s.source = r.Git.state(s.key())
 		s.requeueAfter(retryAfter(req.interval))
-		return nil
+		return
 	}
 	r.Git.start(context.WithoutCancel(ctx), req)
-	return nil
 }
 
 func (f *Follower) state(key types.NamespacedName) sourceState {

@@ -192,11 +192,22 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	s.addRelease(rel)
 	rel.Status = status
+	r.keep(rel, content)
 	if rel.Spec.Refusal != nil {
 		r.event(rel, corev1.EventTypeWarning, rel.Spec.Refusal.Reason, "Reject", rel.Spec.Refusal.Message)
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// keep holds on to what was archived a moment ago, as it would be read back.
+func (r *Reconciler) keep(rel *v1alpha1.ImmutableRelease, content rendered) {
+	if rel.Spec.Archive == nil {
+		return
+	}
+	if b, err := render.Decode(content.encoded); err == nil && b.Digest == rel.Spec.Digest {
+		r.loader.put(rel.UID, b, r.Clock.Now())
+	}
 }
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {

@@ -111,7 +111,9 @@ func TestDescribeTrack(t *testing.T) {
 			change: func(s *scope) { s.source = sourceState{looked: true, problem: unreachable} },
 			status: "True", reason: "Succeeded", words: "pinned", others: "Pinned"},
 		"history rewritten": {track: newTrack(head("shop-1111111111")), releases: []*v1alpha1.ImmutableRelease{one},
-			change: func(s *scope) { s.source = sourceState{looked: true, problem: fault.New(fault.NotAncestor, "commit 1 is no ancestor", nil)} },
+			change: func(s *scope) {
+				s.source = sourceState{looked: true, problem: fault.New(fault.NotAncestor, "commit 1 is no ancestor", nil)}
+			},
 			status: "False", reason: "HistoryRewritten", others: "HistoryRewritten Stalled"},
 		"nothing yet":                {track: newTrack(), status: "False", reason: "WaitingForGit", words: "https://git.example/shop.git", others: "Reconciling"},
 		"nothing yet, and suspended": {track: newTrack(suspended), status: "False", reason: "Suspended", words: "suspended"},

@@ -39,7 +39,7 @@ func (p *planner) endOldRuns() {
 
 // drainedAt is when a run may be terminated. A run that never took traffic has nothing to drain. A run whose release is
 // unknown (its object was lost) is left alone until something active has replaced it; an earlier run of a release that
-// is known ended before the later one began.
+// is known ended before the later one began, unless a Service still selects it.
 func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 	r := p.byName[key.Release]
 	if r != nil && key.Run == r.Status.Run {
@@ -52,9 +52,20 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 		return p.counted(p.lastServed(r)).Add(p.view.Track.Drain), true
 	}
 	if p.active == nil {
-		return time.Time{}, r != nil && key.Run < r.Status.Run
+		return time.Time{}, r != nil && key.Run < r.Status.Run && p.unselected(key)
 	}
 	return p.counted(timeOf(p.active.Status.Times.Activated)).Add(p.view.Track.Drain), true
+}
+
+// unselected: there are Services, and none of them sends traffic to the run. Where nothing is known to be active, a run that is
+// selected may be what serves, its record lost with the custom resources.
+func (p *planner) unselected(key RunKey) bool {
+	for _, t := range p.view.Traffic {
+		if t.Selects == key {
+			return false
+		}
+	}
+	return len(p.view.Traffic) > 0
 }
 
 // lastServed is when the last run of an ended release took traffic for the last time, its own or that of a release that

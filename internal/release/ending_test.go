@@ -85,8 +85,15 @@ func TestOldRunsEnd(t *testing.T) {
 			view: given(staging("a", 1)).runs("a", 1, InProgress).runs("a", 2, Current).View,
 		},
 		"an earlier run of a first release that failed twice ends, though nothing is active": {
-			view: given(failed("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run = 2 }, notGone)).runs("a", 1, Failing).View,
+			view: given(failed("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run = 2 }, notGone)).runs("a", 1, Failing).
+				with(func(v *View) { v.Traffic["web"] = Traffic{} }).View,
 			want: []string{"Terminate a/1"},
+		},
+		"an earlier run that a Service still selects is left alone while nothing is active": {
+			view: given(staging("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run = 2 })).runs("a", 2, InProgress).serves("a", 1).View,
+		},
+		"an earlier run is left alone while nothing is active and no Service tells what serves": {
+			view: given(staging("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run = 2 })).runs("a", 2, InProgress).runs("a", 1, Current).View,
 		},
 		"two active claims after a crash: the later one is right": {
 			view: given(active("a", 1), active("b", 2, activatedAgo(time.Second))).serves("b", 1).runs("a", 1, Current).View,

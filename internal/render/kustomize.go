@@ -11,14 +11,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
 
 // kustomizeLock serializes builds: kustomize keeps the OpenAPI schema in a global that a build may change
-// (kubernetes-sigs/kustomize#3659). Everything before and after the build proper runs outside of it.
+// (kubernetes-sigs/kustomize#3659), and even the reading of an object's identity looks into it. What comes before and
+// after, in our own types, runs outside of the lock.
 var kustomizeLock sync.Mutex
 
 // origin is where an object of Git is written; kustomize itself does not keep it.
@@ -167,12 +167,12 @@ func (k *closure) customSchema() bool {
 
 // runKustomize is the only place that calls kustomize. Paths are not restricted to the folder, as in Flux: the
 // in-memory file system holds nothing but files of the closure.
-func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (m resmap.ResMap, err error) {
+func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (objects []built, err error) {
 	kustomizeLock.Lock()
 	defer kustomizeLock.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
-			m, err = nil, fmt.Errorf("panic in kustomize")
+			objects, err = nil, fmt.Errorf("panic in kustomize")
 		}
 	}()
 	if customSchema {
@@ -181,31 +181,48 @@ func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (m resm
 		_ = openapi.Schema()
 		defer openapi.ResetOpenAPI()
 	}
-	return krusty.MakeKustomizer(&krusty.Options{
+	result, err := krusty.MakeKustomizer(&krusty.Options{
 		Reorder:          krusty.ReorderOptionNone,
 		LoadRestrictions: types.LoadRestrictionsNone,
 		PluginConfig:     types.DisabledPluginConfig(),
 	}).Run(mem, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, res := range result.Resources() {
+		id := res.OrgId()
+		b := built{key: objectKey{schema.GroupKind{Group: id.Group, Kind: id.Kind}, id.Name}}
+		b.value, b.err = res.Map()
+		objects = append(objects, b)
+	}
+	return objects, nil
+}
+
+// built is an object as kustomize has built it.
+type built struct {
+	// key is what it is called in its file.
+	key   objectKey
+	value map[string]any
+	// err is set when it cannot be written as plain values.
+	err error
 }
 
 // items makes items of kustomize's result.
-func (k *closure) items(result resmap.ResMap, origins map[objectKey]origin, c *problems) []*item {
+func (k *closure) items(result []built, origins map[objectKey]origin, c *problems) []*item {
 	file := k.dirs[k.root].file
-	if n := result.Size(); n > maxObjects {
+	if len(result) > maxObjects {
 		c.add(Problem{Reason: ReasonLimitExceeded, File: file, Message: fmt.Sprintf("more than %d objects", maxObjects),
 			Fix: "split the path into several tracks"})
 		return nil
 	}
 	var items []*item
-	for _, res := range result.Resources() {
+	for _, b := range result {
 		from := origin{file: file}
-		gvk := res.OrgId().Gvk
-		if o, ok := origins[objectKey{schema.GroupKind{Group: gvk.Group, Kind: gvk.Kind}, res.OrgId().Name}]; ok {
+		if o, ok := origins[b.key]; ok {
 			from = o
 		}
-		m, err := res.Map()
-		if err == nil {
-			if v, ok := plainValue(m); ok {
+		if b.err == nil {
+			if v, ok := plainValue(b.value); ok {
 				items = appendItem(items, c, from.file, from.line, v.(map[string]any))
 				continue
 			}

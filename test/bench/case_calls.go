@@ -55,7 +55,10 @@ type counted struct {
 	apps     []app
 	repo     *gitserver.Repo
 	version  int
+	drain    time.Duration
 	releases []string
+	// took is the time of the last count, until all was at rest.
+	took time.Duration
 }
 
 func (r *rig) newCounted(ctx context.Context) (*counted, error) {
@@ -63,7 +66,7 @@ func (r *rig) newCounted(ctx context.Context) (*counted, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &counted{stage: s, apps: appsNamed("shop", 1, 2), version: 1}
+	c := &counted{stage: s, apps: appsNamed("shop", 1, 2), version: 1, drain: time.Second}
 	if c.repo, err = s.git.CreateRepo("apps"); err == nil {
 		err = commit(c.repo, c.apps, c.version)
 	}
@@ -79,6 +82,7 @@ func (c *counted) count(ctx context.Context, do func() error) (calls, error) {
 		return nil, err
 	}
 	c.proxy.take()
+	start := time.Now()
 	l, err := c.roll(ctx, c.apps, do)
 	if err != nil {
 		return nil, err
@@ -86,6 +90,7 @@ func (c *counted) count(ctx context.Context, do func() error) (calls, error) {
 	if err := c.rest(ctx, c.apps); err != nil {
 		return nil, err
 	}
+	c.took = time.Since(start)
 	if c.releases == nil || l.now.release != c.releases[len(c.releases)-1] {
 		c.releases = append(c.releases, l.now.release)
 	}
@@ -117,7 +122,7 @@ func (c *counted) quiet(ctx context.Context) error {
 // first, next and rollback are the three rollouts that are counted.
 func (c *counted) first(ctx context.Context) (calls, error) {
 	return c.count(ctx, func() error {
-		return c.createTrack(ctx, following{app: c.apps[0], repo: "apps", path: "./" + c.apps[0].name, interval: time.Hour, drain: time.Second})
+		return c.createTrack(ctx, following{app: c.apps[0], repo: "apps", path: "./" + c.apps[0].name, interval: time.Hour, drain: c.drain})
 	})
 }
 

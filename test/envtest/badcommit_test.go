@@ -94,12 +94,13 @@ func TestBadCommit(t *testing.T) {
 func TestEveryCommitHasItsOutcome(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	passed := []string{
-		commit(t, s.repo, with(shop("web", "2"))),
-		commit(t, s.repo, map[string]string{"deploy/broken.yaml": "{"}),
-	}
-	commit(t, s.repo, map[string]string{"README.md": "does not concern the path"})
-	bad := s.commit(map[string]string{"deploy/broken.yaml": "still: [broken"})
+	// All of them come with one push.
+	next := gitserver.OnBranch("next")
+	passed := []string{commit(t, s.repo, shop("web", "2"), onBranch("next", s.first)...), commit(t, s.repo, map[string]string{"deploy/broken.yaml": "{"}, next)}
+	commit(t, s.repo, map[string]string{"README.md": "does not concern the path"}, next)
+	bad := commit(t, s.repo, map[string]string{"deploy/broken.yaml": "still: [broken"}, next)
+	branch(t, s.repo, "main", bad)
+	poke(t, s.ns, "shop")
 	s.rejected(bad, render.ReasonInvalidYAML)
 	for _, id := range passed {
 		untilPhase(t, s.ns, releaseOf("shop", id), v1alpha1.PhaseSkipped)

@@ -31,6 +31,13 @@ func allow(namespace, account, name, group, resource, verb string) []client.Obje
 	}
 }
 
+// allowOperator gives the operator a further group of kinds in a namespace, as config/rbac/example-other-kinds.yaml says.
+func allowOperator(namespace, group string) []client.Object {
+	out := allow(namespace, "stele", "stele-"+group, group, "*", "*")
+	out[1].(*rbacv1.RoleBinding).Subjects[0].Namespace = operatorNamespace
+	return out
+}
+
 // newRepo makes a repository of the shared Git server.
 func newRepo(t *testing.T, name string) *gitserver.Repo {
 	t.Helper()

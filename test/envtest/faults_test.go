@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -378,4 +380,51 @@ func trackGone(ctx context.Context, ns string) error {
 		return nil
 	}
 	return fmt.Errorf("the track is there still (%v): %s", err, describe(track.Status.Conditions))
+}
+
+// roundTripper is a function as a way to the API server.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls the function.
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// New commits cannot be archived: they wait, and what is asked of older releases is done all the same.
+func TestRollbackWhileNothingCanBeArchived(t *testing.T) {
+	t.Parallel()
+	var closed atomic.Bool
+	ns := newNamespace(t)
+	repo := newRepo(t, ns)
+	first := commit(t, repo, shop("web", "1"))
+	startOperator(t, operatorOptions{transport: func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			if closed.Load() && req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/namespaces/"+operatorNamespace+"/secrets") {
+				return answer(req, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403,"message":"exceeded quota: archives"}`), nil
+			}
+			return next.RoundTrip(req)
+		})
+	}}, ns)
+	create(t, newTrack(ns, "shop", ns))
+	untilLive(t, ns, "shop", first)
+	second := commit(t, repo, shop("web", "2"))
+	poke(t, ns, "shop")
+	untilLive(t, ns, "shop", second)
+	untilPhase(t, ns, releaseOf("shop", first), v1alpha1.PhaseRetired)
+
+	closed.Store(true)
+	third := commit(t, repo, shop("web", "3"))
+	poke(t, ns, "shop")
+	untilCondition(t, trackConditions(ns, "shop"), v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.InternalErrorReason, "exceeded quota: archives", releaseOf("shop", third))
+	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Pin = releaseOf("shop", first) })
+	until(t, patience, func(ctx context.Context) error {
+		run, err := selected(ctx, ns, "web")
+		if want := releaseOf("shop", first) + "/2"; err == nil && run != want {
+			return fmt.Errorf("the Service selects %s, want %s", run, want)
+		}
+		return err
+	})
+	untilPhase(t, ns, releaseOf("shop", second), v1alpha1.PhaseRetired)
+
+	closed.Store(false)
+	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Pin = "" })
+	untilLive(t, ns, "shop", third)
 }

@@ -32,13 +32,15 @@ type operatorOptions struct {
 	transport func(http.RoundTripper) http.RoundTripper
 }
 
-// startOperator starts an operator that ends with the test.
+// startOperator starts an operator that ends with the test. It has the rights of config/rbac and no others.
 func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *operator {
 	t.Helper()
 	if opts.storage == "" {
 		opts.storage = t.TempDir()
 	}
 	cfg := rest.CopyConfig(suite.config)
+	cfg.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + operatorNamespace + ":stele",
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"}}
 	if opts.transport != nil {
 		cfg.Wrap(opts.transport)
 	}

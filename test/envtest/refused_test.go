@@ -31,14 +31,24 @@ func TestRefusedByCluster(t *testing.T) {
 		mend   func(s *scene)
 	}{
 		"kind that the cluster does not know": {
+			before: func(s *scene) { create(s.T, allowOperator(s.ns, "one.example")...) },
 			files: map[string]string{"deploy/widget.yaml": "apiVersion: one.example/v1\nkind: Widget\nmetadata:\n  name: w\nspec: {}\n"},
 			phase: v1alpha1.PhasePending, reason: v1alpha1.UnknownKindReason, words: []string{"Widget", "/w", "one.example/v1", "CustomResourceDefinition"},
 			mend: func(s *scene) { create(s.T, crd("one.example", "Widget", "Namespaced")) },
 		},
+		"kind that the operator may not write": {
+			before: func(s *scene) {
+				create(s.T, crd("three.example", "Doohickey", "Namespaced"))
+				untilEstablished(s.T, "doohickeys.three.example")
+			},
+			files: map[string]string{"deploy/d.yaml": "apiVersion: three.example/v1\nkind: Doohickey\nmetadata:\n  name: d\nspec: {}\n"},
+			phase: v1alpha1.PhasePending, reason: v1alpha1.OperatorNotAllowedReason, words: []string{"doohickeys.three.example", "Give the operator this right"},
+			mend: func(s *scene) { create(s.T, allowOperator(s.ns, "three.example")...) },
+		},
 		"cluster-scoped custom kind": {
 			before: func(s *scene) {
 				create(s.T, crd("two.example", "Gadget", "Cluster"))
-				time.Sleep(time.Second)
+				untilEstablished(s.T, "gadgets.two.example")
 			},
 			files: map[string]string{"deploy/gadget.yaml": "apiVersion: two.example/v1\nkind: Gadget\nmetadata:\n  name: g\nspec: {}\n"},
 			phase: v1alpha1.PhasePending, reason: v1alpha1.RefusedByClusterReason, words: []string{"Gadget", "cluster-scoped"},
@@ -244,4 +254,23 @@ func TestPodThatWillNotDie(t *testing.T) {
 	if rel.Status.Replicas.Remaining != 0 {
 		t.Errorf("%d pods remain", rel.Status.Replicas.Remaining)
 	}
+}
+
+// untilEstablished waits until the API server serves a kind.
+func untilEstablished(t *testing.T, name string) {
+	t.Helper()
+	until(t, patience, func(ctx context.Context) error {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+		if err := suite.api.Get(ctx, key("", name), u); err != nil {
+			return err
+		}
+		conditions, _, err := unstructured.NestedSlice(u.Object, "status", "conditions")
+		for _, c := range conditions {
+			if m, ok := c.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s is not established: %v (%v)", name, conditions, err)
+	})
 }

@@ -1,10 +1,12 @@
 package envtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +17,9 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -87,6 +91,9 @@ func run(m *testing.M) (int, error) {
 	if err := suite.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}); err != nil {
 		return 1, err
 	}
+	if err := installRights(ctx); err != nil {
+		return 1, fmt.Errorf("install config/rbac: %w", err)
+	}
 	folder, err := os.MkdirTemp("", "stele-envtest-")
 	if err != nil {
 		return 1, err
@@ -105,6 +112,35 @@ func run(m *testing.M) (int, error) {
 		<-done
 	}()
 	return m.Run(), nil
+}
+
+// installRights applies the Roles that users install, so that the operators under test have these rights and no others.
+func installRights(ctx context.Context) error {
+	for _, file := range []string{"role.yaml", "role_binding.yaml", "archive_role.yaml"} {
+		data, err := os.ReadFile(filepath.Join(testkit.Root(), "config", "rbac", file))
+		if err != nil {
+			return err
+		}
+		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+		for {
+			u := &unstructured.Unstructured{}
+			if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if len(u.Object) == 0 {
+				continue
+			}
+			if !strings.HasPrefix(u.GetKind(), "Cluster") {
+				u.SetNamespace(operatorNamespace)
+			}
+			if err := suite.api.Create(ctx, u); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 var namespaces atomic.Int32
