@@ -23,9 +23,9 @@ func TestBlockBacksOff(t *testing.T) {
 	for range 9 {
 		waits = append(waits, m.block("r", "Make", problem, present).until.Sub(present))
 	}
-	want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}
-	for i := range want {
-		want[i] *= time.Second
+	var want []time.Duration
+	for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
+		want = append(want, time.Duration(seconds)*time.Second)
 	}
 	if diff := cmp.Diff(want, waits); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

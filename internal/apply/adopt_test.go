@@ -11,13 +11,13 @@ import (
 
 func entry(manager, subresource, fields string) metav1.ManagedFieldsEntry {
 	return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-		Subresource: subresource, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		Subresource: subresource, FieldsV1: metav1.NewFieldsV1(fields)}
 }
 
 func setOf(t *testing.T, e metav1.ManagedFieldsEntry) *fieldpath.Set {
 	t.Helper()
 	s := fieldpath.NewSet()
-	if err := s.FromJSON(strings.NewReader(string(e.FieldsV1.Raw))); err != nil {
+	if err := s.FromJSON(strings.NewReader(e.FieldsV1.GetRawString())); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -35,7 +35,7 @@ func TestTakeOver(t *testing.T) {
 	if len(got) != 2 {
 		t.Fatalf("%d entries, want that of the status and one of ours: %v", len(got), got)
 	}
-	if got[0].Manager != status.Manager || got[0].Subresource != "status" || string(got[0].FieldsV1.Raw) != string(status.FieldsV1.Raw) {
+	if got[0].Manager != status.Manager || got[0].Subresource != "status" || got[0].FieldsV1.GetRawString() != status.FieldsV1.GetRawString() {
 		t.Errorf("the owner of the status was changed: %v", got[0])
 	}
 	ours := got[1]
@@ -44,7 +44,7 @@ func TestTakeOver(t *testing.T) {
 	}
 	want := setOf(t, entry("", "", selector)).Union(setOf(t, entry("", "", ports)))
 	if !setOf(t, ours).Equals(want) {
-		t.Errorf("our entry holds %s, want the union of the others", ours.FieldsV1.Raw)
+		t.Errorf("our entry holds %s, want the union of the others", ours.FieldsV1.GetRawString())
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,7 @@ func TestSuspendStopsFollowing(t *testing.T) {
 	third := s.commit(shop("3"))
 	s.stays(3*time.Second, func() error {
 		if err := suite.client.Get(s.ctx, s.key(third), &v1alpha1.ImmutableRelease{}); !testkit.IsGone(err) {
-			return fmt.Errorf("release %s: %v", third, err)
+			return errors.Join(fmt.Errorf("release %s is there, want it not made while suspended", third), err)
 		}
 		return nil
 	})

@@ -379,7 +379,7 @@ func trackGone(ctx context.Context, ns string) error {
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
-	return fmt.Errorf("the track is there still (%v): %s", err, describe(track.Status.Conditions))
+	return errors.Join(fmt.Errorf("the track is there still: %s", describe(track.Status.Conditions)), err)
 }
 
 // roundTripper is a function as a way to the API server.

@@ -81,7 +81,10 @@ func (o *operator) stop(t *testing.T) {
 	t.Helper()
 	o.cancel()
 	select {
-	case <-o.done:
+	case err := <-o.done:
+		if err != nil {
+			t.Errorf("the operator ended with: %v", err)
+		}
 		o.done <- nil
 	case <-time.After(20 * time.Second):
 		t.Error("the operator did not end within 20s")

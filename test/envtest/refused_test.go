@@ -2,6 +2,7 @@ package envtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,8 +33,8 @@ func TestRefusedByCluster(t *testing.T) {
 	}{
 		"kind that the cluster does not know": {
 			before: func(s *scene) { create(s.T, allowOperator(s.ns, "one.example")...) },
-			files: map[string]string{"deploy/widget.yaml": "apiVersion: one.example/v1\nkind: Widget\nmetadata:\n  name: w\nspec: {}\n"},
-			phase: v1alpha1.PhasePending, reason: v1alpha1.UnknownKindReason, words: []string{"Widget", "/w", "one.example/v1", "CustomResourceDefinition"},
+			files:  map[string]string{"deploy/widget.yaml": "apiVersion: one.example/v1\nkind: Widget\nmetadata:\n  name: w\nspec: {}\n"},
+			phase:  v1alpha1.PhasePending, reason: v1alpha1.UnknownKindReason, words: []string{"Widget", "/w", "one.example/v1", "CustomResourceDefinition"},
 			mend: func(s *scene) { create(s.T, crd("one.example", "Widget", "Namespaced")) },
 		},
 		"kind that the operator may not write": {
@@ -271,6 +272,6 @@ func untilEstablished(t *testing.T, name string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%s is not established: %v (%v)", name, conditions, err)
+		return errors.Join(fmt.Errorf("%s is not established: %v", name, conditions), err)
 	})
 }

@@ -100,7 +100,7 @@ func (s *Server) serveSSHConn(conn net.Conn, conf *ssh.ServerConfig) {
 
 // serveSession answers the requests of one session until it has run its one command.
 func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	protocol := ""
 	for req := range requests {
 		switch req.Type {
