@@ -66,8 +66,9 @@ type Reconciler struct {
 	Clock kube.Clock
 	Since time.Time
 
-	memory memory
-	loader loader
+	memory      memory
+	loader      loader
+	permissions *permissions
 }
 
 // Reconcile brings one track a step closer to what it asks for.

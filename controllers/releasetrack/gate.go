@@ -7,12 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
@@ -20,15 +15,9 @@ import (
 	"github.com/stele-dev/stele/internal/render"
 )
 
-// review is one question to the API server: may the track's service account do this?
-type review struct {
-	group, resource, verb string
-}
-
 // permit asks the cluster whether a release may run: every kind known, the service account allowed, no object somebody else's,
 // no change of a Stable object refused. It is asked for every run; a refusal is asked again later.
 func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	account := s.track.Spec.ServiceAccountName
 	bundle, err := r.checkedBundle(ctx, rel)
 	if err != nil {
 		return refused(err)
@@ -38,10 +27,25 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 		return err
 	}
 	return firstError(
-		func() error { return r.accountExists(ctx, s.track.Namespace, account) },
-		func() error { return r.ask(ctx, s.track.Namespace, account, reviews) },
+		func() error { return r.permissions.accountExists(ctx, s.account()) },
+		func() error { return r.permissions.ask(ctx, s.account(), reviews) },
 		func() error { return r.ownAll(ctx, s, bundle) },
 	)
+}
+
+// askEarly puts the questions that permit will put, while the release is being made: its answers are there when it begins.
+func (r *Reconciler) askEarly(ctx context.Context, s *scope, b *render.Bundle) (wait func()) {
+	var wg sync.WaitGroup
+	if b == nil || s.track.Spec.Pin != "" {
+		return wg.Wait // it will not begin now
+	}
+	if reviews, err := r.reviews(b); err == nil {
+		account := s.account()
+		// What is wrong is found again, and said, by permit.
+		wg.Go(func() { _ = r.permissions.accountExists(ctx, account) })
+		wg.Go(func() { _ = r.permissions.ask(ctx, account, reviews) })
+	}
+	return wg.Wait
 }
 
 // firstError asks all questions at once and returns the first error in their order.
@@ -136,46 +140,4 @@ func verbs(class v1alpha1.ObjectClass) []string {
 		return []string{"create", "delete"}
 	}
 	return []string{"create", "patch", "delete"}
-}
-
-func (r *Reconciler) accountExists(ctx context.Context, namespace, name string) error {
-	account := &corev1.ServiceAccount{}
-	err := r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, account)
-	if apierrors.IsNotFound(err) {
-		return kube.Refuse(v1alpha1.ServiceAccountMissingReason, fmt.Sprintf(
-			"spec.serviceAccountName: ServiceAccount %s does not exist in namespace %s", name, namespace))
-	}
-	return kube.Classify(err, "ServiceAccount "+name)
-}
-
-// ask puts all questions at once and names every one that was answered with no.
-func (r *Reconciler) ask(ctx context.Context, namespace, account string, reviews []review) error {
-	denied := make([]string, len(reviews))
-	errs := make([]error, len(reviews))
-	var wg sync.WaitGroup
-	for i, q := range reviews {
-		wg.Go(func() {
-			sar := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-				User:               fmt.Sprintf("system:serviceaccount:%s:%s", namespace, account),
-				Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
-				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: q.verb, Group: q.group, Resource: q.resource},
-			}}
-			errs[i] = r.Live.Create(ctx, sar)
-			if errs[i] == nil && !sar.Status.Allowed {
-				denied[i] = q.verb + " " + schema.GroupResource{Group: q.group, Resource: q.resource}.String()
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return kube.Classify(err, "SubjectAccessReview")
-		}
-	}
-	if denied = slices.DeleteFunc(denied, func(d string) bool { return d == "" }); len(denied) > 0 {
-		return kube.Refuse(v1alpha1.NotAllowedReason, fmt.Sprintf(
-			"service account %s may not: %s. Give it these rights in namespace %s with a Role and a RoleBinding, or take the objects out of Git",
-			account, strings.Join(denied, ", "), namespace))
-	}
-	return nil
 }

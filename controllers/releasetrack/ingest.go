@@ -72,19 +72,10 @@ func pathMissing(c rendered) bool {
 }
 
 func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (string, error) {
-	list := &v1alpha1.ImmutableReleaseList{}
-	if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
-		return "", fmt.Errorf("list releases: %w", err)
-	}
-	chain := &chain{inputs: release.Inputs(l.request.path, render.Version)}
-	for i := range list.Items {
-		chain.add(&list.Items[i])
-	}
-	for _, rel := range s.releases {
-		// Somebody may have taken the label off.
-		if rel.Labels[v1alpha1.TrackLabel] != s.track.Name {
-			chain.add(rel)
-		}
+	defer r.askEarly(ctx, s, l.found.newest.bundle)()
+	chain, err := r.chain(ctx, s, release.Inputs(l.request.path, render.Version))
+	if err != nil {
+		return "", err
 	}
 	head := ""
 	for i, commit := range l.found.commits {
@@ -113,11 +104,42 @@ type chain struct {
 
 func (c *chain) add(r *v1alpha1.ImmutableRelease) { c.releases = append(c.releases, r) }
 
+func (c *chain) sort() {
+	slices.SortFunc(c.releases, func(a, b *v1alpha1.ImmutableRelease) int {
+		return cmp.Or(cmp.Compare(a.Spec.Sequence, b.Spec.Sequence), cmp.Compare(a.Name, b.Name))
+	})
+}
+
 func (c *chain) last() *v1alpha1.ImmutableRelease {
 	if len(c.releases) == 0 {
 		return nil
 	}
 	return slices.MaxFunc(c.releases, func(a, b *v1alpha1.ImmutableRelease) int { return cmp.Compare(a.Spec.Sequence, b.Spec.Sequence) })
+}
+
+// chain returns the releases that there are. A cache shows what this process wrote, but may be behind what an earlier one wrote:
+// the first time, they are listed live.
+func (r *Reconciler) chain(ctx context.Context, s *scope, inputs []v1alpha1.ReleaseInput) (*chain, error) {
+	c := &chain{inputs: inputs}
+	for _, rel := range s.releases {
+		c.add(rel)
+	}
+	if s.memory.listed {
+		c.sort()
+		return c, nil
+	}
+	list := &v1alpha1.ImmutableReleaseList{}
+	if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
+		return nil, fmt.Errorf("list releases: %w", err)
+	}
+	for i := range list.Items {
+		if s.releases[list.Items[i].Name] == nil {
+			c.add(&list.Items[i])
+		}
+	}
+	s.memory.listed = true
+	c.sort()
+	return c, nil
 }
 
 // find returns the release of a commit with the same inputs, one that has content before one that was passed over.

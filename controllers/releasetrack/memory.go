@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -18,6 +19,8 @@ type memory struct {
 
 // trackMemory is touched by one reconcile at a time, but for ended, which event handlers fill.
 type trackMemory struct {
+	// listed: the releases were once read live, so that the cache has at least what an earlier process wrote.
+	listed bool
 	// made are the runs whose objects this process has created or found.
 	made map[release.RunKey]bool
 	// switched is the run whose switch this process has completed.
@@ -32,10 +35,18 @@ type trackMemory struct {
 	blocked map[string]*blockage
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
+	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
+	unwritten *unwrittenStatus
 
 	mu sync.Mutex
 	// ended counts pods seen to go, by release name, until they are in status.
 	ended map[string]endedPods
+}
+
+// unwrittenStatus belongs to one track: a new one of the same name begins anew.
+type unwrittenStatus struct {
+	uid    types.UID
+	status v1alpha1.ReleaseTrackStatus
 }
 
 type endedPods struct{ confirmed, unconfirmed int32 }

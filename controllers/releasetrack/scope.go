@@ -47,6 +47,9 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
 		done: map[string]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track)),
 	}
+	if u := s.memory.unwritten; u != nil && u.uid == track.UID {
+		track.Status = *u.status.DeepCopy()
+	}
 	list := &v1alpha1.ImmutableReleaseList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(track.Namespace), client.MatchingFields{trackIndex: track.Name}); err != nil {
 		return nil, fmt.Errorf("list releases: %w", err)
@@ -63,6 +66,11 @@ func (s *scope) addRelease(r *v1alpha1.ImmutableRelease) {
 }
 
 func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.track) }
+
+// account is the service account whose rights bound what a release may hold.
+func (s *scope) account() types.NamespacedName {
+	return types.NamespacedName{Namespace: s.track.Namespace, Name: s.track.Spec.ServiceAccountName}
+}
 
 // dirty reports whether the status of a release differs from what is stored.
 func (s *scope) dirty(name string) bool {

@@ -52,7 +52,7 @@ func New(mgr ctrl.Manager, live client.Client, git *gitsource.Store, namespace s
 	return &Reconciler{
 		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
 		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: NewFollower(git, clock, gitWorkers),
-		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(),
+		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(), permissions: newPermissions(live),
 	}
 }
 

@@ -22,6 +22,10 @@ import (
 // takes longer than many of the steps that it would tell of.
 const putOff = time.Second
 
+// putOffStaging is how long the track's status waits while a release is being staged: most are healthy soon, and the write would
+// take the API server's time from the pods that are waited for.
+const putOffStaging = 250 * time.Millisecond
+
 // writeStatus computes the status of the track and of its releases and writes what differs from what is stored.
 func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) error {
 	if !s.planned {
@@ -55,7 +59,7 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 		delete(s.memory.waiting, rel.Name)
 		return nil
 	}
-	if mayWait && onlyProgress(stored, rel.Status) && r.puttingOff(s, rel.Name) {
+	if mayWait && onlyProgress(stored, rel.Status) && r.puttingOff(s, rel.Name, putOff) {
 		return nil
 	}
 	before := rel.DeepCopy()
@@ -72,14 +76,14 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 }
 
 // puttingOff reports whether the progress of a release, or with "" of the track, is to wait, and asks for another look then.
-func (r *Reconciler) puttingOff(s *scope, name string) bool {
+func (r *Reconciler) puttingOff(s *scope, name string, long time.Duration) bool {
 	now := r.Clock.Now()
 	since, ok := s.memory.waiting[name]
 	if !ok {
 		since = now
 		s.memory.waiting[name] = now
 	}
-	wait := since.Add(putOff).Sub(now)
+	wait := since.Add(long).Sub(now)
 	if wait <= 0 {
 		return false
 	}
@@ -118,9 +122,13 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	measureTrack(s.track)
 	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
 		delete(s.memory.waiting, "")
+		s.memory.unwritten = nil
 		return nil
 	}
-	if onlyTrackProgress(s.stored, s.track.Status) && r.puttingOff(s, "") {
+	switch staging := s.plan.Staging; {
+	case onlyTrackProgress(s.stored, s.track.Status) && r.puttingOff(s, "", putOff),
+		failure == nil && staging != "" && s.memory.blocked[staging] == nil && r.puttingOff(s, "", putOffStaging):
+		s.memory.unwritten = &unwrittenStatus{uid: s.track.UID, status: *s.track.Status.DeepCopy()}
 		return nil
 	}
 	before := s.track.DeepCopy()
@@ -129,6 +137,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 		return client.IgnoreNotFound(err)
 	}
 	delete(s.memory.waiting, "")
+	s.memory.unwritten = nil
 	return nil
 }
 

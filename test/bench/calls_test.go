@@ -55,7 +55,7 @@ func TestCallsPerRelease(t *testing.T) {
 		}, map[string]int{"patch immutablereleases/status": 3, "patch releasetracks/status": 3, "create events": 1, "create subjectaccessreviews": 7}},
 		{"a further release", c.next, map[string]int{
 			"create immutablereleases": 1, "create secrets": 1, "create configmaps": 1, "create deployments": 1,
-			"patch services": 1, "patch releasetracks": 0, "list immutablereleases": 1, "delete deployments": 1,
+			"patch services": 1, "patch releasetracks": 0, "list immutablereleases": 0, "delete deployments": 1,
 			"deletecollection configmaps": 1, "patch configmaps": 0, "patch deployments": 0,
 		}, map[string]int{"patch immutablereleases/status": 4, "patch releasetracks/status": 2, "create events": 2, "create subjectaccessreviews": 7}},
 		{"rollback", c.rollback, map[string]int{
