@@ -116,7 +116,8 @@ func newScheme(t *testing.T) *runtime.Scheme {
 func newReconciler(t *testing.T, objects ...client.Object) *Reconciler {
 	t.Helper()
 	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.ReleaseTrack{}, &v1alpha1.ImmutableRelease{}).Build()
+		WithStatusSubresource(&v1alpha1.ReleaseTrack{}, &v1alpha1.ImmutableRelease{}).
+		WithIndex(&v1alpha1.ImmutableRelease{}, trackIndex, indexBySpec).Build()
 	store, err := gitsource.NewStore(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
