@@ -110,6 +110,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.confirm(ctx, rel)
 	case release.Sweep:
 		return r.sweep(ctx, s, rel)
+	case release.Prune:
+		return r.pruneUnder(ctx, s, rel)
 	case release.Forget:
 		return r.forgetRelease(ctx, s, rel)
 	}

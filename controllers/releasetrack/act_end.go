@@ -131,6 +131,19 @@ func (r *Reconciler) sweep(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	return nil
 }
 
+// pruneUnder deletes what left Git of a release whose workloads the active one uses.
+func (r *Reconciler) pruneUnder(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	active := s.releases[s.plan.Active]
+	if active == nil {
+		return nil
+	}
+	if err := r.prune(ctx, s, rel); err != nil {
+		return err
+	}
+	s.memory.swept[rel.Name] = release.PruneMark(active)
+	return nil
+}
+
 // sweepVersioned deletes the release's Versioned objects of every run but the active one.
 func (r *Reconciler) sweepVersioned(ctx context.Context, rel *v1alpha1.ImmutableRelease, inUse []string) error {
 	of := []string{rel.Name}

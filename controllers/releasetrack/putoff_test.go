@@ -70,9 +70,12 @@ func TestStatusOfTrackWaitsWhileStaging(t *testing.T) {
 		change  func(s *scope)
 		failure error
 	}{
-		"at rest":         {change: func(s *scope) { found(s); s.plan = release.Plan{Active: head, Target: head} }},
-		"a failure":       {change: found, failure: errors.New("etcd is away")},
-		"a refused write": {change: func(s *scope) { found(s); s.memory.block(head, "Make", release.Problem{Reason: "QuotaExceeded"}, present) }},
+		"at rest":   {change: func(s *scope) { found(s); s.plan = release.Plan{Active: head, Target: head} }},
+		"a failure": {change: found, failure: errors.New("etcd is away")},
+		"a refused write": {change: func(s *scope) {
+			found(s)
+			s.memory.block(head, "Make", release.Problem{Reason: "QuotaExceeded"}, present)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciler(t, newTrack(), newest.DeepCopy())

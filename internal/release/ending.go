@@ -141,6 +141,7 @@ func (p *planner) retire() {
 		case HasEnded(r) && r.Status.Times.Retired == nil && p.hosts(r):
 			p.plan.Waiting[r.Name] = Problem{v1alpha1.WorkloadsInUseReason, fmt.Sprintf(
 				"its workloads run on under release %s, which differs in Stable objects only", p.hostedBy(r))}
+			p.pruneHost(r)
 		case HasEnded(r) && r.Status.Times.Retired == nil:
 			p.add(Step{Kind: Confirm, Release: r.Name, Run: r.Status.Run})
 		case p.needsSweep(r):
@@ -178,6 +179,24 @@ func (p *planner) hostedBy(r *v1alpha1.ImmutableRelease) string {
 		return p.staging.Name
 	}
 	return ""
+}
+
+// pruneHost deletes what left Git with the release that uses these workloads now, when the switch to it has drained.
+func (p *planner) pruneHost(r *v1alpha1.ImmutableRelease) {
+	if p.active == nil || p.staging != nil || p.hostedBy(r) != p.active.Name || p.view.Swept[r.Name] == PruneMark(p.active) {
+		return
+	}
+	drained := p.counted(timeOf(p.active.Status.Times.Activated)).Add(p.view.Track.Drain)
+	if p.view.Now.Before(drained) {
+		p.wakeAt(drained)
+		return
+	}
+	p.add(Step{Kind: Prune, Release: r.Name, Run: r.Status.Run})
+}
+
+// PruneMark identifies a pruning under an active release; it is no SweepMark.
+func PruneMark(active *v1alpha1.ImmutableRelease) string {
+	return fmt.Sprintf("under %s/%d", active.Name, active.Status.ActiveRun)
 }
 
 // needsSweep: something may be left of the release besides workloads. The sweep is repeated when what is in use changes,

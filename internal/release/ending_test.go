@@ -164,7 +164,7 @@ func TestEndedReleasesAreConfirmedAndSwept(t *testing.T) {
 			want: []string{"Begin a/2"},
 		},
 		"a hosting release is not confirmed": {
-			view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).View,
+			view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).pruned("a", "b").View,
 		},
 		"a release that was skipped has nothing to confirm": {
 			view: given(skipped("a", 1, v1alpha1.OutcomeSupersededBeforeStart), active("b", 2)).serves("b", 1).View,
@@ -198,7 +198,7 @@ func TestSettledWorldCausesNoSteps(t *testing.T) {
 		"Draining, with pods that do not end": {
 			view: given(draining("a", 1), active("b", 2)).serves("b", 1).runs("a", 1, Current).ends("a", 1, time.Hour).View,
 		},
-		"Draining, hosting another release": {view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).View},
+		"Draining, hosting another release": {view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).pruned("a", "b").View},
 		"Retired":                           {view: given(retired("a", 1), active("b", 2)).serves("b", 1).View},
 		"Failed":                            {view: given(active("a", 1), failed("b", 2)).serves("a", 1).View},
 		"Rejected":                          {view: given(active("a", 1), refused("b", 2)).serves("a", 1).View},

@@ -177,6 +177,16 @@ func (w *world) swept(names ...string) *world {
 	return w
 }
 
+// pruned: this process has deleted what left Git of a release whose workloads serve under another.
+func (w *world) pruned(name, under string) *world {
+	for _, r := range w.Releases {
+		if r.Name == under {
+			w.Swept[name] = PruneMark(r)
+		}
+	}
+	return w
+}
+
 // runs puts a run of two pods with these workloads into the cluster.
 func (w *world) runs(release string, run int32, health Health, workloads ...ObjectKey) *world {
 	if len(workloads) == 0 {

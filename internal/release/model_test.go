@@ -481,6 +481,8 @@ func (m *model) do(s Step) {
 		m.confirm(r)
 	case Sweep:
 		m.sweep(r)
+	case Prune:
+		m.pruneUnder(r)
 	case Forget:
 		m.forget(r)
 	default:
@@ -613,6 +615,24 @@ func (m *model) sweep(r *v1alpha1.ImmutableRelease) {
 			delete(m.config, key)
 		}
 	}
+	m.prune(r)
+	if HasEnded(r) {
+		setConditionAt(&r.Status.Conditions, m.now, 1, v1alpha1.DeletableCondition, true, v1alpha1.ObservedGoneReason, "nothing is left")
+	}
+	m.swept[r.Name] = SweepMark(r, nil)
+}
+
+func (m *model) pruneUnder(r *v1alpha1.ImmutableRelease) {
+	a := m.active()
+	if a == nil || a == r || ActiveKey(a).Release != r.Name {
+		m.violate("%s is pruned, but its workloads do not serve under another release", r.Name)
+		return
+	}
+	m.prune(r)
+	m.swept[r.Name] = PruneMark(a)
+}
+
+func (m *model) prune(r *v1alpha1.ImmutableRelease) {
 	for _, name := range m.archives[r.Name].Services {
 		used := false
 		for _, other := range []*v1alpha1.ImmutableRelease{m.active(), m.staging()} {
@@ -622,10 +642,6 @@ func (m *model) sweep(r *v1alpha1.ImmutableRelease) {
 			delete(m.services, name)
 		}
 	}
-	if HasEnded(r) {
-		setConditionAt(&r.Status.Conditions, m.now, 1, v1alpha1.DeletableCondition, true, v1alpha1.ObservedGoneReason, "nothing is left")
-	}
-	m.swept[r.Name] = SweepMark(r, nil)
 }
 
 func (m *model) forget(r *v1alpha1.ImmutableRelease) {

@@ -40,6 +40,9 @@ const (
 	// Sweep deletes what a release has left besides workloads: its Versioned objects, and Stable objects that no
 	// running release has.
 	Sweep StepKind = "Sweep"
+	// Prune deletes the Stable objects that no running release has of an ended release whose workloads serve on under
+	// another one: it is swept only when they have gone, and what left Git must not stay until then.
+	Prune StepKind = "Prune"
 	// Forget deletes the archive and the object of a release.
 	Forget StepKind = "Forget"
 )

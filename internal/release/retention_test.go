@@ -84,7 +84,7 @@ func TestNeverForgotten(t *testing.T) {
 				skipped("h", 100, v1alpha1.OutcomeNoChange, digest("sha256:a"))).serves("p", 1).pinned("p", time.Hour).with(none).View,
 		},
 		"a release whose workloads another one uses": {
-			view: given(draining("a", 1), active("b", 2, shares("a", 1))).head("b").serves("a", 1).with(none).View,
+			view: given(draining("a", 1), active("b", 2, shares("a", 1))).head("b").serves("a", 1).pruned("a", "b").with(none).View,
 		},
 		"a release of which something is left": {
 			view: given(retired("a", 1, undeletable, activatedAgo(50*time.Minute)), retired("b", 2), active("c", 3)).
@@ -127,7 +127,7 @@ func TestDeletedByAPerson(t *testing.T) {
 			wantPinProblem: v1alpha1.InvalidPinReason,
 		},
 		"a hosting release stays": {
-			view: given(draining("a", 1, deleted), active("b", 2, shares("a", 1))).serves("a", 1).View,
+			view: given(draining("a", 1, deleted), active("b", 2, shares("a", 1))).serves("a", 1).pruned("a", "b").View,
 		},
 	})
 }

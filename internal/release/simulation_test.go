@@ -31,7 +31,7 @@ func TestSimulation(t *testing.T) {
 				}
 			}
 			for _, kind := range []StepKind{Skip, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
-				Supersede, Fail, Terminate, Confirm, Sweep, Forget} {
+				Supersede, Fail, Terminate, Confirm, Sweep, Prune, Forget} {
 				if done[kind] < 20 {
 					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
 				}

@@ -233,7 +233,7 @@ func TestStableOnlyReleaseUsesTheWorkloadsOfTheActiveOne(t *testing.T) {
 		},
 		"it is begun on the run that the active release uses itself": {
 			view: given(draining("a", 1), active("b", 2, shares("a", 1)), pending("c", 3, workloadsFrom("b"))).serves("a", 1).View,
-			want: []string{"Begin c/1 on a/1"},
+			want: []string{"Begin c/1 on a/1", "Prune a/1"},
 		},
 		"it makes its own workloads when another release is active": {
 			view: given(retired("a", 1), active("x", 2), pending("b", 3, workloadsFrom("a"))).serves("x", 1).View,
@@ -267,12 +267,20 @@ func TestStableOnlyReleaseUsesTheWorkloadsOfTheActiveOne(t *testing.T) {
 			want: []string{"Activate b/1", "Supersede a/1 Superseded"},
 		},
 		"the release whose workloads it uses stays, and says why": {
-			view:        given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).View,
+			view: given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).View,
+			want: []string{"Prune a/1"}, wantWaiting: map[string]string{"a": v1alpha1.WorkloadsInUseReason},
+		},
+		"what left Git with it goes once": {
+			view:        given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1).pruned("a", "b").View,
 			wantWaiting: map[string]string{"a": v1alpha1.WorkloadsInUseReason},
+		},
+		"what left Git with it drains first": {
+			view:     given(draining("a", 1), active("b", 2, shares("a", 1), activatedAgo(10*time.Second))).serves("a", 1).View,
+			wantWake: 20 * time.Second,
 		},
 		"a real change after it makes workloads of its own": {
 			view: given(draining("a", 1), active("b", 2, shares("a", 1)), pending("c", 3)).serves("a", 1).View,
-			want: []string{"Begin c/1"}, wantWaiting: map[string]string{"a": v1alpha1.WorkloadsInUseReason},
+			want: []string{"Begin c/1", "Prune a/1"}, wantWaiting: map[string]string{"a": v1alpha1.WorkloadsInUseReason},
 		},
 		"the shared run ends after that change has drained it": {
 			view: given(draining("a", 1), draining("b", 2, shares("a", 1), supersededAgo(31*time.Second)), active("c", 3)).
@@ -424,7 +432,7 @@ func TestActiveReleaseThatLostAWorkloadIsRunAgain(t *testing.T) {
 		},
 		"a release that uses the workloads of another gets its own": {
 			view: given(draining("a", 1), active("b", 2, shares("a", 1))).runs("a", 1, Current, worker).traffic("a", 1).View,
-			want: []string{"Begin b/2"},
+			want: []string{"Begin b/2", "Prune a/1"},
 		},
 		"and the shared run stays while they are on their way": {
 			view: given(draining("a", 1), active("b", 2, shares("a", 1), restarting)).runs("a", 1, Current, worker).traffic("a", 1).
