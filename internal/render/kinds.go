@@ -64,6 +64,9 @@ const (
 	orderScaler
 )
 
+// notYet is why kinds are refused that belong into a release and that this version cannot run.
+const notYet = "this version does not run this kind"
+
 var kindTable = []kindRule{
 	{group: "", kind: "ResourceQuota", class: v1alpha1.ClassStable, order: orderQuota},
 	{group: "", kind: "LimitRange", class: v1alpha1.ClassStable, order: orderQuota},
@@ -94,9 +97,9 @@ var kindTable = []kindRule{
 	{group: "keda.sh", kind: "ScaledObject", class: v1alpha1.ClassVersioned, atSwitch: true, order: orderScaler,
 		nameLimit: limitScaledObject},
 
-	{group: "apps", kind: "DaemonSet", refused: "comes in a later version"},
-	{group: "batch", kind: "Job", refused: "comes in a later version"},
-	{group: "batch", kind: "CronJob", refused: "comes in a later version"},
+	{group: "apps", kind: "DaemonSet", refused: notYet, fix: "take it out of the path and apply it apart"},
+	{group: "batch", kind: "Job", refused: notYet, fix: "take it out of the path and apply it apart"},
+	{group: "batch", kind: "CronJob", refused: notYet, fix: "take it out of the path and apply it apart"},
 	{group: "apps", kind: "ReplicaSet", refused: "belongs to a Deployment", fix: "use a Deployment"},
 	{group: "", kind: "ReplicationController", refused: "was replaced by Deployment", fix: "use a Deployment"},
 	{group: "apps", kind: "ControllerRevision", refused: "belongs to its controller", fix: "remove it"},

@@ -83,9 +83,9 @@ func TestBadObjects(t *testing.T) {
 		{"removed group", kind("extensions/v1beta1", "Deployment"), ReasonUnsupportedKind, "", 0, "removed"},
 		{"ReplicaSet", kind("apps/v1", "ReplicaSet"), ReasonUnsupportedKind, "", 0, "use a Deployment"},
 		{"ReplicationController", kind("v1", "ReplicationController"), ReasonUnsupportedKind, "", 0, "use a Deployment"},
-		{"DaemonSet", kind("apps/v1", "DaemonSet"), ReasonUnsupportedKind, "", 0, "later version"},
-		{"Job", kind("batch/v1", "Job"), ReasonUnsupportedKind, "", 0, "later version"},
-		{"CronJob", kind("batch/v1", "CronJob"), ReasonUnsupportedKind, "", 0, "later version"},
+		{"DaemonSet", kind("apps/v1", "DaemonSet"), ReasonUnsupportedKind, "", 0, "out of the path"},
+		{"Job", kind("batch/v1", "Job"), ReasonUnsupportedKind, "", 0, "out of the path"},
+		{"CronJob", kind("batch/v1", "CronJob"), ReasonUnsupportedKind, "", 0, "out of the path"},
 		{"account token", secret("kubernetes.io/service-account-token"), ReasonUnsupportedKind, "", 0, "token"},
 		{"bootstrap token", secret("bootstrap.kubernetes.io/token"), ReasonUnsupportedKind, "", 0, ""},
 
