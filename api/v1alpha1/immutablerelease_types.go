@@ -314,7 +314,7 @@ type RunReference struct {
 
 // ReleaseReplicas counts pods of a release.
 type ReleaseReplicas struct {
-	// desired by its workloads.
+	// desired by its workloads, and while it is active by InPlace workloads and those that it shares with an earlier release.
 	// +kubebuilder:default=0
 	// +optional
 	Desired int32 `json:"desired"`
@@ -322,7 +322,7 @@ type ReleaseReplicas struct {
 	// +kubebuilder:default=0
 	// +optional
 	Ready int32 `json:"ready"`
-	// remaining pods that still exist, ready or not, terminating or not.
+	// remaining pods of its own runs that still exist, ready or not, terminating or not.
 	// +kubebuilder:default=0
 	// +optional
 	Remaining int32 `json:"remaining"`

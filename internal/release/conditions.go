@@ -62,7 +62,8 @@ func (d *describer) set(kind string, status bool, reason, message string) {
 
 func (d *describer) remove(kind string) { apimeta.RemoveStatusCondition(&d.r.Status.Conditions, kind) }
 
-// counts sums the pods of all runs of the release, wherever traffic goes.
+// counts sums the pods of all runs of the release, wherever traffic goes. What an active release uses besides counts too, but
+// does not remain of it: InPlace workloads, and those of the release that it shares them with.
 func (d *describer) counts() {
 	var c v1alpha1.ReleaseReplicas
 	for key, run := range d.view.Runs {
@@ -75,6 +76,19 @@ func (d *describer) counts() {
 			for _, w := range run.Workloads {
 				c.Desired += w.Desired
 			}
+		}
+	}
+	if d.r.Status.ActiveRun > 0 {
+		if key := ActiveKey(d.r); key.Release != d.r.Name {
+			run := d.view.Runs[key]
+			c.Ready += run.Ready
+			for _, w := range run.Workloads {
+				c.Desired += w.Desired
+			}
+		}
+		for _, w := range d.inPlace() {
+			c.Desired += w.Desired
+			c.Ready += w.Ready
 		}
 	}
 	d.r.Status.Replicas = c
@@ -135,7 +149,36 @@ func (d *describer) unhealthy() string {
 	for key := range run.Workloads {
 		keys = append(keys, key)
 	}
-	return describeUnhealthy(keys, run)
+	why := describeUnhealthy(keys, run)
+	if inPlace := describeUnhealthy(d.inPlaceKeys(), Run{Workloads: d.inPlace()}); inPlace != "" {
+		why = strings.TrimPrefix(why+"; "+inPlace, "; ")
+	}
+	return why
+}
+
+// inPlaceKeys are the InPlace workloads of the release, but for those that already have the content of another one: these
+// are the other's to wait for.
+func (d *describer) inPlaceKeys() []ObjectKey {
+	var out []ObjectKey
+	if content := d.view.Contents[d.r.Name]; content != nil {
+		for key, want := range content.InPlace {
+			if live, ok := d.view.InPlace[key]; !ok || live.Content == want {
+				out = append(out, key)
+			}
+		}
+	}
+	return out
+}
+
+// inPlace is the state of those of them that are there.
+func (d *describer) inPlace() map[ObjectKey]Workload {
+	out := map[ObjectKey]Workload{}
+	for _, key := range d.inPlaceKeys() {
+		if live, ok := d.view.InPlace[key]; ok {
+			out[key] = live.Workload
+		}
+	}
+	return out
 }
 
 func (d *describer) ending() {

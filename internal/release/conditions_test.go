@@ -261,6 +261,51 @@ func TestReplicasCountAllRuns(t *testing.T) {
 	}
 }
 
+func TestReplicasOfAnActiveReleaseCountWhatItUses(t *testing.T) {
+	sets := func(v *View) {
+		v.Contents["a"].InPlace = map[ObjectKey]string{db: "x"}
+		v.InPlace[db] = InPlace{Workload{Health: Current, Desired: 3, Ready: 1}, "x"}
+	}
+	guest := given(draining("a", 1), active("b", 2, shares("a", 1))).serves("a", 1)
+	for name, tc := range map[string]struct {
+		world *world
+		of    string
+		want  v1alpha1.ReleaseReplicas
+	}{
+		"its InPlace workloads":                     {given(active("a", 1)).serves("a", 1).with(sets), "a", v1alpha1.ReleaseReplicas{Desired: 5, Ready: 3, Remaining: 2}},
+		"not those of a release that has ended":     {given(draining("a", 1), active("b", 2)).serves("b", 1).with(sets), "a", v1alpha1.ReleaseReplicas{}},
+		"the workloads that it shares":              {guest, "b", v1alpha1.ReleaseReplicas{Desired: 2, Ready: 2}},
+		"which remain of the release that has them": {guest, "a", v1alpha1.ReleaseReplicas{Desired: 2, Ready: 2, Remaining: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, described(t, tc.world, tc.of, nil).Status.Replicas); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestActiveReleaseIsAsHealthyAsItsInPlaceWorkloads(t *testing.T) {
+	for name, tc := range map[string]struct {
+		live map[ObjectKey]InPlace
+		want string
+	}{
+		"healthy":                        {map[ObjectKey]InPlace{db: {Workload{Health: Current}, "x"}}, "True Succeeded"},
+		"not healthy":                    {map[ObjectKey]InPlace{db: {Workload{Health: InProgress, Message: "0 of 1"}, "x"}}, "False Progressing"},
+		"gone":                           {nil, "False Progressing"},
+		"with another release's content": {map[ObjectKey]InPlace{db: {Workload{Health: InProgress}, "y"}}, "True Succeeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := given(active("a", 1)).serves("a", 1)
+			w.Contents["a"].InPlace, w.InPlace = map[ObjectKey]string{db: "x"}, tc.live
+			got := conditionsOf(described(t, w, "a", nil))
+			if got["Healthy"] != tc.want || got["Ready"] != tc.want {
+				t.Errorf("want %q, got Healthy %q and Ready %q", tc.want, got["Healthy"], got["Ready"])
+			}
+		})
+	}
+}
+
 func TestTransitionTimesComeFromTheView(t *testing.T) {
 	for _, c := range described(t, given(active("a", 1)).serves("a", 1), "a", nil).Status.Conditions {
 		if !c.LastTransitionTime.Time.Equal(present) {

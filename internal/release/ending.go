@@ -23,7 +23,7 @@ func (p *planner) endOldRuns() {
 		}
 		run := p.view.Runs[key]
 		from, ok := p.drainedAt(key)
-		if !ok {
+		if !ok || p.stillServes(key) {
 			continue
 		}
 		if p.view.Now.Before(from) {
@@ -55,6 +55,32 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 		return time.Time{}, r != nil && key.Run < r.Status.Run && p.unselected(key)
 	}
 	return p.counted(timeOf(p.active.Status.Times.Activated)).Add(p.view.Track.Drain), true
+}
+
+// stillServes: a Service that the active release holds sends traffic to the run all the same (a switch that was undone a
+// moment ago, or a selector that somebody has changed by hand). Ending it would cut that traffic off.
+func (p *planner) stillServes(key RunKey) bool {
+	if p.active == nil {
+		return false
+	}
+	for _, name := range p.servicesOf(p.active) {
+		t := p.view.Traffic[name]
+		if t.Selects == (RunKey{}) || t.Selects != key && (t.Endpoints[key] == 0 || p.servedOnce(key)) {
+			continue
+		}
+		if r := p.byName[key.Release]; r != nil && key.Run == r.Status.Run {
+			p.plan.Waiting[key.Release] = Problem{v1alpha1.ReplicasRemainReason,
+				fmt.Sprintf("Service %s still sends traffic to its pods; they stay until it does not", name)}
+		}
+		return true
+	}
+	return false
+}
+
+// servedOnce: the run took traffic for good, and has drained. Any other ends without a drain, and its endpoints must go first.
+func (p *planner) servedOnce(key RunKey) bool {
+	r := p.byName[key.Release]
+	return r == nil || key.Run != r.Status.Run || served(r)
 }
 
 // unselected: there are Services, and none of them sends traffic to the run. Where nothing is known to be active, a run that is

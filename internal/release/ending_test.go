@@ -64,6 +64,21 @@ func TestOldRunsEnd(t *testing.T) {
 			}), active("b", 2)).serves("b", 1).runs("a", 2, Failing).View,
 			want: []string{"Terminate a/2"},
 		},
+		"a run whose switch was undone ends when its last endpoint has gone": {
+			view: given(active("a", 1), failed("b", 2, supersededAgo(time.Second), notGone)).serves("a", 1).runs("b", 1, Current).
+				with(func(v *View) { v.Traffic["web"].Endpoints[RunKey{"b", 1}] = 1 }).View,
+			wantWaiting: map[string]string{"b": v1alpha1.ReplicasRemainReason},
+		},
+		"a run that a Service still selects stays, though it has drained": {
+			view: old(time.Hour).traffic("a", 1).View, wantWaiting: map[string]string{"a": v1alpha1.ReplicasRemainReason},
+		},
+		"a Service that left Git holds up nothing": {
+			view: old(time.Hour).with(func(v *View) { v.Traffic["gone"] = Traffic{Selects: RunKey{"a", 1}} }).View, want: []string{"Terminate a/1"},
+		},
+		"a Service that selects pods of every run holds up nothing": {
+			view: old(time.Hour).with(func(v *View) { v.Traffic["web"] = Traffic{Endpoints: map[RunKey]int32{{"a", 1}: 2, {"b", 1}: 2}} }).View,
+			want: []string{"Terminate a/1"},
+		},
 		"the active run and the staging run stay": {
 			view: given(active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, InProgress).View,
 		},

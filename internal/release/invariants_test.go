@@ -103,7 +103,10 @@ func (m *model) checkTermination(key RunKey) {
 		return
 	}
 	for _, name := range m.archives[a.Name].Services {
-		if s := m.services[name]; s != nil && (s.selects == key || s.endpoints[key] > 0 && m.now.Sub(a.Status.Times.Activated.Time) < m.track.Drain) {
+		r := m.release(key.Release)
+		undone := r != nil && r.Status.Run == key.Run && !served(r)
+		drains := m.now.Sub(a.Status.Times.Activated.Time) < m.track.Drain
+		if s := m.services[name]; s != nil && (s.selects == key || s.endpoints[key] > 0 && (undone || drains)) {
 			m.violate("%s is terminated while Service %s sends traffic to it", key, name)
 		}
 	}

@@ -41,7 +41,10 @@ type model struct {
 	services map[string]*modelService
 	config   map[RunKey]bool
 
+	// picky: the cluster refuses a part of every switch to this release; known: the process has seen that.
+	picky string
 	// Memory of the process, lost at a restart.
+	known    bool
 	switched RunKey
 	swept    map[string]string
 	made     map[RunKey]bool
@@ -173,6 +176,9 @@ func (m *model) view() View {
 		Now: m.now, Since: m.since, Track: m.track, Releases: m.releases,
 		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
 		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept,
+	}
+	if m.known {
+		v.SwitchRefused = m.picky
 	}
 	for name := range m.broken {
 		v.Broken[name] = Problem{v1alpha1.ArchiveMissingReason, "the archive is gone"}
@@ -367,7 +373,7 @@ func (m *model) moveEndpoints(s *modelService) {
 // restart is a new process: it remembers nothing.
 func (m *model) restart(why string) {
 	m.logf("the operator restarts (%s)", why)
-	m.since, m.switched, m.swept, m.made = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}
+	m.since, m.switched, m.swept, m.made, m.known = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}, false
 }
 
 type crash struct{}
@@ -470,7 +476,9 @@ func (m *model) do(s Step) {
 	case Fail:
 		if a := m.active(); a != nil && m.archives[a.Name] != nil {
 			m.applyInPlace(m.archives[a.Name])
+			m.moveBack(a)
 		}
+		m.picky, m.known = "", false
 		r.Status.Times.Superseded = at(m.now)
 		m.failed[r.Spec.Digest] = m.failed[r.Spec.Digest] || s.Outcome != v1alpha1.OutcomePreempted
 		if r.Status.ActiveRun == 0 || !m.terse {
@@ -550,6 +558,11 @@ func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
 			s = &modelService{endpoints: map[RunKey]int32{}}
 			m.services[name] = s
 		}
+		if m.picky == r.Name && name == "web" {
+			m.known = true
+			m.logf("    the cluster refuses Service %s", name)
+			return
+		}
 		if s.selects != key {
 			s.selects = key
 			m.between()
@@ -567,6 +580,17 @@ func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
 		}
 	}
 	m.switched = RunKey{r.Name, r.Status.Run}
+}
+
+// moveBack undoes a switch that was begun.
+func (m *model) moveBack(a *v1alpha1.ImmutableRelease) {
+	for _, name := range m.archives[a.Name].Services {
+		if s := m.services[name]; s != nil && s.selects != ActiveKey(a) {
+			m.logf("    Service %s goes back to %s", name, ActiveKey(a))
+			s.selects = ActiveKey(a)
+			m.between()
+		}
+	}
 }
 
 func sortedRuns(runs map[RunKey]*modelRun) []RunKey {

@@ -8,8 +8,11 @@ import (
 //
 // Kept whatever the history says: the active, the staging, the wanted and the pinned release, the last good one (what a
 // rollback goes back to), the head and what it equals, and every release that is not in a final phase or has something left.
+//
+// Releases that ran and those that never did are counted apart: a push of a hundred commits leaves ninety-nine that were
+// passed over, and these must not take the place of what a person can go back to.
 func (p *planner) forget() {
-	ended := 0
+	counts := map[bool]int{}
 	list := sorted(p.view.Releases)
 	lastGood, headContent := p.lastGood(list), p.headContent()
 	for i := len(list) - 1; i >= 0; i-- {
@@ -24,7 +27,8 @@ func (p *planner) forget() {
 		if r == lastGood {
 			continue
 		}
-		ended++
+		counts[r.Status.Run > 0]++
+		ended := counts[r.Status.Run > 0]
 		kept := ended <= p.view.Track.Keep
 		made := r.CreationTimestamp.Time
 		if t := timeOf(r.Status.Times.Created); !t.IsZero() {

@@ -40,10 +40,16 @@ func TestHistory(t *testing.T) {
 		"max caps keep": {
 			view: five().with(history(10, 720*time.Hour, 1)).View, want: []string{"Forget c", "Forget b", "Forget a"},
 		},
-		"releases that never ran count too": {
-			view: given(refused("a", 1), skipped("b", 2, v1alpha1.OutcomeSupersededBeforeStart), failed("c", 3), active("x", 4)).
+		"releases that never ran are counted apart": {
+			view: given(refused("a", 1), skipped("b", 2, v1alpha1.OutcomeSupersededBeforeStart), failed("c", 3), failed("d", 4), active("x", 5)).
 				serves("x", 1).with(history(1, 0, 100)).View,
-			want: []string{"Forget b", "Forget a"},
+			want: []string{"Forget c", "Forget a"},
+		},
+		"a push of many commits takes nothing away that can run": {
+			view: given(retired("a", 1), retired("b", 2), refused("c", 3), skipped("d", 4, v1alpha1.OutcomeSupersededBeforeStart),
+				skipped("e", 5, v1alpha1.OutcomeSupersededBeforeStart), active("x", 6)).
+				serves("x", 1).with(history(2, 0, 2)).View,
+			want: []string{"Forget c"},
 		},
 		"the age is taken from the object when the status does not say it": {
 			view: given(refused("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Times.Created = nil }), active("x", 2)).

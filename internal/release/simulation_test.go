@@ -87,6 +87,11 @@ func (m *model) happen() {
 		m.sicken()
 	case n < 98:
 		m.vandalise()
+	case n < 99 && m.chance(0.5):
+		if r := m.staging(); r != nil {
+			m.logf("the cluster refuses a part of the switch to %s", r.Name)
+			m.picky = r.Name
+		}
 	case n < 99:
 		m.deleteRelease()
 	default:
@@ -180,6 +185,11 @@ func (m *model) sicken() {
 
 // vandalise deletes a workload by hand; sometimes its pods are left behind.
 func (m *model) vandalise() {
+	if m.inPlace[db] != nil && m.chance(0.1) {
+		m.logf("somebody deletes %s", db.Name)
+		delete(m.inPlace, db)
+		return
+	}
 	keys := sortedRuns(m.runs)
 	if len(keys) == 0 {
 		return

@@ -17,7 +17,7 @@ func (p *planner) advance() {
 		p.keepActive()
 	case p.staging == nil:
 		p.start(p.wish)
-	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging), p.halfSwitched():
+	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging), p.committed():
 		p.waitBehindStaging()
 		p.drive()
 	default:
@@ -51,7 +51,25 @@ func (p *planner) keepActive() {
 	}
 	if key, gone := p.missing(); gone {
 		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+		return
 	}
+	if p.lacksInPlace() {
+		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
+	}
+}
+
+// lacksInPlace: an InPlace workload of the active release was deleted. It has no run; it is made again as it was.
+func (p *planner) lacksInPlace() bool {
+	content := p.view.Contents[p.active.Name]
+	if content == nil {
+		return false
+	}
+	for key := range content.InPlace {
+		if _, ok := p.view.InPlace[key]; !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // missing is the first workload that the active release holds and its run does not have, or not for long.
@@ -136,6 +154,9 @@ func (p *planner) preempt() {
 }
 
 func (p *planner) stagingFailing() bool {
+	if p.view.SwitchRefused == p.staging.Name {
+		return true
+	}
 	for _, w := range p.view.Runs[Key(p.staging)].Workloads {
 		if w.Health == Failing {
 			return true
@@ -151,8 +172,14 @@ func (p *planner) stagingFailing() bool {
 	return false
 }
 
-// halfSwitched: traffic that the active run served already goes to the staging run. The only way is forward: what was
-// moved has been healthy a moment ago, and going back would move it twice.
+// committed: traffic has begun to move, and the cluster lets the rest of it follow. The only way is forward: what was moved
+// has been healthy a moment ago, and going back would move it twice. Where the cluster refuses a part of the switch, the run
+// can be ended like any other, and traffic goes back.
+func (p *planner) committed() bool {
+	return p.halfSwitched() && p.view.SwitchRefused != p.staging.Name
+}
+
+// halfSwitched: traffic that the active run served already goes to the staging run.
 func (p *planner) halfSwitched() bool {
 	if p.active == nil || Key(p.staging) == ActiveKey(p.active) {
 		return false
@@ -336,7 +363,7 @@ func (p *planner) waitFor(problem Problem) {
 	p.plan.Waiting[p.staging.Name] = problem
 }
 
-// expire notes what the staging run waits for, and ends it when its time is over. Never after traffic began to move.
+// expire notes what the staging run waits for, and ends it when its time is over, unless traffic has begun to move.
 func (p *planner) expire(waitingFor string) {
 	p.waitFor(Problem{v1alpha1.ProgressingReason, waitingFor})
 	deadline := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline)
@@ -344,7 +371,7 @@ func (p *planner) expire(waitingFor string) {
 		p.wakeAt(deadline)
 		return
 	}
-	if p.halfSwitched() {
+	if p.committed() {
 		return
 	}
 	p.plan.Steps = slices.DeleteFunc(p.plan.Steps, func(s Step) bool {

@@ -201,6 +201,24 @@ func TestPreemption(t *testing.T) {
 			view: late(time.Minute).runs("b", 1, Current).with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).pinned("a", time.Second).View,
 			want: []string{"Switch b/1"},
 		},
+		"half-switched traffic goes back at a person's pin when the cluster refuses the rest": {
+			view: late(time.Minute).runs("b", 1, Current).with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).pinned("a", time.Second).View,
+			want: []string{"Fail b/1 Preempted"},
+		},
+		"half-switched traffic goes back for a newer commit when the cluster refuses the rest": {
+			view: late(time.Minute).runs("b", 1, Current).with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).View,
+			want: []string{"Fail b/1 Preempted"},
+		},
+		"half-switched traffic goes back at the deadline when the cluster refuses the rest": {
+			view: given(active("a", 1), staging("b", 2, stagedAgo(time.Hour))).serves("a", 1).runs("b", 1, Current).
+				with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).View,
+			want: []string{"Fail b/1 ProgressDeadlineExceeded"},
+		},
+		"until then, the rest is tried again": {
+			view: given(active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).
+				with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).View,
+			want: []string{"Switch b/1"}, wantWake: 9 * time.Minute,
+		},
 		"half-switched traffic is not given up when the archive of the active release is lost": {
 			view: late(time.Hour).runs("b", 1, Failing).with(endpoints("b", 1, 0, nil)).broken("a").
 				with(func(v *View) { v.Releases[0].Spec.Objects = objects("Service web Stable 1") }).View,
@@ -223,6 +241,10 @@ func TestPreemption(t *testing.T) {
 			want: []string{"Fail b/1 Preempted"},
 		},
 	})
+}
+
+func switchRefused(name string) func(*View) {
+	return func(v *View) { v.SwitchRefused = name }
 }
 
 func TestStableOnlyReleaseUsesTheWorkloadsOfTheActiveOne(t *testing.T) {
@@ -389,6 +411,10 @@ func TestInPlace(t *testing.T) {
 		})
 	}
 	runRows(t, map[string]row{
+		"an InPlace workload of the active release that is gone is made again": {
+			view: given(active("a", 1)).serves("a", 1).with(func(v *View) { v.Contents["a"].InPlace = map[ObjectKey]string{db: "old"} }).View,
+			want: []string{"ApplyInPlace a/1"},
+		},
 		"its content waits for the health of the others": {view: stage("old", Current).runs("b", 1, InProgress).View},
 		"its content is given last of all": {
 			view: stage("old", Current).runs("b", 1, Current).View, want: []string{"ApplyInPlace b/1"},

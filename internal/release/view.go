@@ -39,6 +39,8 @@ type View struct {
 	Traffic map[string]Traffic
 	// Switched is the run for which every step of the switch was done by this process; it is done again after a restart.
 	Switched RunKey
+	// SwitchRefused is the release whose switch the cluster refuses; empty: none.
+	SwitchRefused string
 	// InUse are Versioned objects of ended releases that a live InPlace workload still names, by release name.
 	InUse map[string][]string
 	// Swept are releases whose leftovers this process has already deleted, with the objects in use at that time.
