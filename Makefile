@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 NAME ?= dev
 CLUSTER_DIR := $(CURDIR)/.cluster
+# One that is set in the environment counts before NAME.
 KUBECONFIG ?= $(CLUSTER_DIR)/$(NAME)/kubeconfig
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 IMG ?= stele.local/stele:$(VERSION)
@@ -122,11 +123,11 @@ presubmit: vet test verify ## Exactly what CI runs.
 ##@ Run
 
 .PHONY: cluster-up
-cluster-up: ## Start an embedded cluster: make cluster-up NAME=x.
+cluster-up: ## Start an embedded cluster (NAME=dev); another one beside it: make cluster-up NAME=x.
 	@$(CONTROLPLANE) up --name $(NAME) --dir $(CLUSTER_DIR)/$(NAME)
 
 .PHONY: cluster-down
-cluster-down: ## Stop an embedded cluster: make cluster-down NAME=x.
+cluster-down: ## Stop an embedded cluster (NAME=dev) and remove its data; another one: make cluster-down NAME=x.
 	@$(CONTROLPLANE) down --name $(NAME) --dir $(CLUSTER_DIR)/$(NAME)
 
 .PHONY: cluster-status
@@ -134,30 +135,41 @@ cluster-status: ## Show the embedded clusters.
 	@$(CONTROLPLANE) status --dir $(CLUSTER_DIR)
 
 .PHONY: install
-install: ## Install the CRDs: make install KUBECONFIG=...
-	$(KUBECTL) apply --server-side --kubeconfig $(KUBECONFIG) -k config/crd
+install: ## Install the CRDs: make install, NAME=x for an embedded cluster of that name, or KUBECONFIG=... for any other.
+	@$(NEED_CLUSTER)
+	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side -k config/crd
 
 .PHONY: uninstall
 uninstall: ## Remove the CRDs; workloads stay.
-	$(KUBECTL) delete --ignore-not-found --kubeconfig $(KUBECONFIG) -k config/crd
+	@$(NEED_CLUSTER)
+	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found -k config/crd
 
 .PHONY: run
-run: bin/stele ## Run the operator from source in the foreground: make run KUBECONFIG=...
-	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console $(RUN_ARGS)
+run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONFIG as above); RUN_ARGS: more flags, see docs/install.md.
+	@$(NEED_CLUSTER)
+	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console \
+	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 $(RUN_ARGS)
 
 .PHONY: deploy
 deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...
-	go run ./hack/installer --image $(IMG) config/default | $(KUBECTL) apply --server-side --kubeconfig $(KUBECONFIG) -f -
+	@$(NEED_CLUSTER)
+	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy applied; workloads stay.
+	@$(NEED_CLUSTER)
 	@# The CRDs first: the operator must still be there to let go of tracks and releases.
-	$(KUBECTL) delete --ignore-not-found --timeout 2m --kubeconfig $(KUBECONFIG) -k config/crd
-	go run ./hack/installer --image $(IMG) config/default | $(KUBECTL) delete --ignore-not-found --kubeconfig $(KUBECONFIG) -f -
+	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found --timeout 2m -k config/crd
+	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: clean
 clean: ## Remove build results. Clusters are stopped with cluster-down.
 	rm -rf bin dist cover.out
 
-# kubectl of the embedded cluster, else the one in PATH.
-KUBECTL = $(firstword $(wildcard $(CLUSTER_DIR)/$(NAME)/bin/kubectl) kubectl)
+# kubectl of the embedded cluster that KUBECONFIG belongs to, of the one called NAME, else the one in PATH.
+CLUSTER_KUBECTL = $(if $(wildcard $(dir $(KUBECONFIG))state.json),$(dir $(KUBECONFIG))bin/kubectl)
+KUBECTL = $(firstword $(wildcard $(CLUSTER_KUBECTL) $(CLUSTER_DIR)/$(NAME)/bin/kubectl) kubectl)
+
+# Ends a recipe that needs a cluster when there is no such kubeconfig. A list of files is left to who reads it.
+NEED_CLUSTER = file=$(KUBECONFIG); [[ "$$file" == *:* || -e "$$file" ]] || \
+  { echo "$$file: no such file; start a cluster with make cluster-up$(if $(filter-out dev,$(NAME)), NAME=$(NAME))" >&2; exit 1; }
