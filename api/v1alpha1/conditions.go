@@ -3,7 +3,7 @@ package v1alpha1
 // Conditions of every kind. They follow kstatus: Ready is always there; Reconciling and Stalled only while True.
 const (
 	// ReadyCondition of a track: True when the wanted release takes the traffic and nothing is amiss. Of a release:
-	// True while it is Active and all its replicas are ready.
+	// True when it is as it should be: Active with all workloads healthy, or Retired or Skipped (decision 0003).
 	ReadyCondition = "Ready"
 	// ReconcilingCondition: True while something is under way; absent otherwise.
 	ReconcilingCondition = "Reconciling"
@@ -33,7 +33,8 @@ const (
 	AcceptedCondition = "Accepted"
 	// HealthyCondition: True when all workloads of the last run are healthy; absent before the first run.
 	HealthyCondition = "Healthy"
-	// ServingCondition: True when the Services' endpoints are pods of this release; absent before the first run.
+	// ServingCondition: True when traffic goes to this release; absent before the first run. False with reason SharesTraffic
+	// while it is Staging and a Service is to be adopted, which may select its pods already.
 	ServingCondition = "Serving"
 	// ReplicasTerminatedCondition: True when a live list found none of its workloads and pods; absent before it ends.
 	ReplicasTerminatedCondition = "ReplicasTerminated"

@@ -234,7 +234,7 @@ type ReleaseOutcome string
 const (
 	// OutcomeSuperseded: a newer release took over.
 	OutcomeSuperseded ReleaseOutcome = "Superseded"
-	// OutcomeRolledBack: a person pinned another release while this one was active.
+	// OutcomeRolledBack: an older release took over, by a pin or because Git points at it.
 	OutcomeRolledBack ReleaseOutcome = "RolledBack"
 	// OutcomePreempted: it was staging when another release was wanted; it never took traffic.
 	OutcomePreempted ReleaseOutcome = "Preempted"
