@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,14 +38,48 @@ func TestEditRefusesWhatIsNotThere(t *testing.T) {
 	if err := os.WriteFile(file, []byte("web:1.0.0"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := edit(dir, "a", "web:1.0.0", "web:1.1.0"); err != nil {
+	if err := applyEdits(dir, []edit{{"a", "web:1.0.0", "web:1.1.0"}}); err != nil {
 		t.Fatal(err)
 	}
 	if data, _ := fs.ReadFile(os.DirFS(dir), "a"); string(data) != "web:1.1.0" {
 		t.Errorf("the file holds %q", data)
 	}
-	if err := edit(dir, "a", "web:1.0.0", "web:1.2.0"); err == nil {
+	if err := applyEdits(dir, []edit{{"a", "web:1.0.0", "web:1.2.0"}}); err == nil {
 		t.Error("an edit that changes nothing is no error")
+	}
+}
+
+// TestEditsAreWhatIsPrinted: who types what the story prints gets the commits of the story.
+func TestEditsAreWhatIsPrinted(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sed -i has another syntax here")
+	}
+	told, typed := t.TempDir(), t.TempDir()
+	for _, dir := range []string{told, filepath.Join(typed, "shop")} {
+		if err := os.CopyFS(dir, os.DirFS("shop")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, edits := range [][]edit{springSale, summerSale, mended} {
+		if err := applyEdits(told, edits); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range edits {
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", e.command())
+			cmd.Dir = typed
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v: %s", e.command(), err, out)
+			}
+		}
+		for _, e := range edits {
+			want, err := os.ReadFile(filepath.Join(told, e.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(filepath.Join(typed, "shop", e.file)); err != nil || string(got) != string(want) {
+				t.Errorf("%s holds\n%s\ninstead of\n%s", e.file, got, want)
+			}
+		}
 	}
 }
 

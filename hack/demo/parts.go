@@ -19,14 +19,15 @@ func (s *story) commitOne(ctx context.Context) error {
 	s.t.heading("1. Commit 1 goes live")
 	s.t.say("A team keeps its manifests in Git: two Deployments, their Services, a ConfigMap, a Secret, a ServiceAccount, an autoscaler " +
 		"and a disruption budget.")
-	s.t.command("git clone %s && cd shop", s.url)
-	s.t.command("git add . && git commit -m 'Open the shop' && git push")
+	s.t.command("git clone %s shop", s.url)
+	s.t.command("cp -r hack/demo/shop/. shop/")
+	s.t.command("%s", pushed("Open the shop"))
 	var err error
 	if s.releases[0], err = s.commitFiles(ctx, "Open the shop", s.copyShop); err != nil {
 		return err
 	}
 	onboarding := filepath.Join("hack", "demo", "cluster", "onboarding.yaml")
-	s.t.command("kubectl apply -f %s    # namespace, service account and its rights", onboarding)
+	s.t.command("kubectl apply --server-side -f %s    # namespace, service account and its rights", onboarding)
 	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.files.root, onboarding)); err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func (s *story) commitOne(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.t.command("kubectl apply -f %s    # follow that repository", s.short(s.files.in("track.yaml")))
+	s.t.command("kubectl apply --server-side -f %s    # follow that repository", s.short(s.files.in("track.yaml")))
 	s.t.output(indent(manifest))
 	w, err := s.watch(ctx)
 	if err != nil {
@@ -63,20 +64,15 @@ func (s *story) commitTwo(ctx context.Context) error {
 	s.t.heading("2. Commit 2 replaces it")
 	s.t.say("A new version of web, and another banner. The new release is staged beside the old one, takes the traffic when all of it is " +
 		"healthy, and only then do the old pods end. Retired says that they were seen gone.")
-	s.t.command("sed -i 's/web:1.0.0/web:1.1.0/' deploy/web.yaml && sed -i 's/Welcome/Spring sale/' deploy/config.yaml")
-	s.t.command("git commit -am 'Spring sale' && git push")
+	s.tellEdits(springSale)
+	s.t.command("%s", pushed("Spring sale"))
 	ending := s.catchEnding(ctx, s.releases[0])
 	w, err := s.watch(ctx)
 	if err != nil {
 		return err
 	}
 	w.begins()
-	s.releases[1], err = s.commitFiles(ctx, "Spring sale", func(dir string) error {
-		if err := edit(dir, "deploy/config.yaml", "Welcome", "Spring sale"); err != nil {
-			return err
-		}
-		return edit(dir, "deploy/web.yaml", "web:1.0.0", "web:1.1.0")
-	})
+	s.releases[1], err = s.commitFiles(ctx, "Spring sale", func(dir string) error { return applyEdits(dir, springSale) })
 	if err != nil {
 		return err
 	}
@@ -103,17 +99,14 @@ func (s *story) commitTwo(ctx context.Context) error {
 func (s *story) commitThree(ctx context.Context) error {
 	s.t.heading("3. Commit 3 never gets healthy")
 	s.t.say("A version of web that crashes as soon as it starts. The track gives a release 15 s to become healthy (progressDeadline).")
-	s.t.command("sed -i 's/web:1.1.0/web:1.2.0/' deploy/web.yaml    # and a bug")
-	s.t.command("git commit -am 'Summer sale' && git push")
+	s.tellEdits(summerSale)
+	s.t.command("%s", pushed("Summer sale"))
 	w, err := s.watch(ctx)
 	if err != nil {
 		return err
 	}
 	w.begins()
-	s.releases[2], err = s.commitFiles(ctx, "Summer sale", func(dir string) error {
-		const after = "fake-kubelet.stele.dev/ready-after: 2s"
-		return edit(dir, "deploy/web.yaml", "web:1.1.0", "web:1.2.0", after, "fake-kubelet.stele.dev/behaviour: crash")
-	})
+	s.releases[2], err = s.commitFiles(ctx, "Summer sale", func(dir string) error { return applyEdits(dir, summerSale) })
 	if err != nil {
 		return err
 	}

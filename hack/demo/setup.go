@@ -37,8 +37,9 @@ func (s *story) setUp(ctx context.Context, operator string) error {
 	if err := s.startOperator(ctx, operator); err != nil {
 		return err
 	}
-	s.t.result("An API server with its controllers, a Git server and the operator run, after %s. For a second terminal:", seconds(time.Since(began)))
-	s.t.print(fmt.Sprintf("\n  export KUBECONFIG=%s PATH=\"%s:$PATH\"\n", s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin")))
+	s.t.result("An API server with its controllers, a Git server and the operator run, after %s. What follows is typed in the folder of this "+
+		"checkout, with its kubectl. For a second terminal:", seconds(time.Since(began)))
+	s.t.print(fmt.Sprintf("\n  cd %s\n  export KUBECONFIG=%s PATH=\"%s:$PATH\"\n", s.files.root, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin")))
 	if _, err := git(ctx, s.files.state, "clone", "--quiet", s.url, s.files.clone()); err != nil {
 		return err
 	}

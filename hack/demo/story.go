@@ -93,21 +93,49 @@ func (s *story) copyShop(dir string) error { return os.CopyFS(dir, os.DirFS(s.sa
 
 func (s *story) sample() string { return filepath.Join(s.files.root, "hack", "demo", "shop") }
 
-// edit replaces text in a file of the clone; text that is not there is an error.
-func edit(dir, file string, pairs ...string) error {
-	path := filepath.Join(dir, file)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	text := string(data)
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if !strings.Contains(text, pairs[i]) {
-			return &fs.PathError{Op: "edit", Path: file, Err: fmt.Errorf("%q is not in it", pairs[i])}
+// edit replaces a text in a file of the shop.
+type edit struct{ file, old, text string }
+
+// What the commits change. In commit 3, the fake kubelet is told to let the pods crash.
+var (
+	springSale = []edit{{"deploy/web.yaml", "web:1.0.0", "web:1.1.0"}, {"deploy/config.yaml", "Welcome", "Spring sale"}}
+	summerSale = []edit{{"deploy/web.yaml", "web:1.1.0", "web:1.2.0"}, {"deploy/web.yaml", "ready-after: 2s", "behaviour: crash"}}
+	mended     = []edit{{"deploy/web.yaml", "behaviour: crash", "ready-after: 2s"}}
+)
+
+// command is what a user would type for it beside a clone called shop. None of the texts holds a character that sed or a shell
+// would read otherwise.
+func (e edit) command() string {
+	return fmt.Sprintf("sed -i 's/%s/%s/' shop/%s", e.old, e.text, e.file)
+}
+
+// applyEdits changes the clone; text that is not there is an error.
+func applyEdits(dir string, edits []edit) error {
+	for _, e := range edits {
+		path := filepath.Join(dir, e.file)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
 		}
-		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+		if !strings.Contains(string(data), e.old) {
+			return &fs.PathError{Op: "edit", Path: e.file, Err: fmt.Errorf("%q is not in it", e.old)}
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(data), e.old, e.text)), 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	return nil
+}
+
+func (s *story) tellEdits(edits []edit) {
+	for _, e := range edits {
+		s.t.command("%s", e.command())
+	}
+}
+
+// pushed is what a user would type to commit everything in a clone called shop, and to push it.
+func pushed(message string) string {
+	return fmt.Sprintf("git -C shop add . && git -C shop commit -m '%s' && git -C shop push origin HEAD:main", message)
 }
 
 // show runs kubectl and tells command and output.
@@ -161,16 +189,19 @@ func message(conditions []metav1.Condition, kind string) string {
 // farewell says how to go on and how to stop.
 func (s *story) farewell(took time.Duration) {
 	s.t.heading("That was it (%s)", seconds(took))
-	s.t.say("Everything keeps running: cluster, Git server and operator. To go on:")
+	s.t.say("Everything keeps running: cluster, Git server and operator. To go on, take the bug of commit 3 out, in a clone of your own:")
 	s.t.print(fmt.Sprintf(`
+  cd %s
   export KUBECONFIG=%s
   export PATH="%s:$PATH"    # has kubectl
-  git clone %s && cd shop
-  # take the bug of commit 3 out of deploy/web.yaml (the line with "behaviour: crash"), then
-  git commit -am 'Summer sale, mended' && git push
+  git clone %s shop
+  %s
+  %s
+  kubectl -n %s get irel --sort-by=.spec.sequence
   kubectl -n %s get irel --watch
 
 The operator writes to %s.
 Stop everything with: make demo-down
-`, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin"), s.url, namespace, s.files.operatorLog()))
+`, s.files.root, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin"), s.url, mended[0].command(), pushed("Summer sale, mended"),
+		namespace, namespace, s.files.operatorLog()))
 }
