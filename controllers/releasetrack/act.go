@@ -28,6 +28,9 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 		acted = acted || did
 		if problem, refused := kube.AsRefusal(err); refused {
 			b := s.memory.block(step.Release, string(step.Kind), problem, r.Clock.Now())
+			if step.Kind == release.Switch {
+				s.memory.refusedSwitch = release.RunKey{Release: step.Release, Run: step.Run}
+			}
 			s.requeueAfter(b.until.Sub(r.Clock.Now()))
 			continue
 		}
@@ -40,7 +43,7 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 
 // try does one step unless it was done a moment ago or is blocked.
 func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool, error) {
-	now, id := r.Clock.Now(), fmt.Sprintf("%s/%s/%d", step.Kind, step.Release, step.Run)
+	now, id := r.Clock.Now(), attempt{step.Kind, release.RunKey{Release: step.Release, Run: step.Run}}
 	if s.done[id] {
 		return false, nil
 	}
@@ -95,7 +98,7 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 	case release.MakeRecreate:
 		return r.makeRecreate(ctx, s, rel)
 	case release.ApplyInPlace:
-		return r.applyInPlace(ctx, s, rel)
+		return r.applyInPlace(ctx, s, rel, step.Run)
 	case release.Switch:
 		return r.switchTraffic(ctx, s, rel)
 	case release.Activate:
@@ -146,6 +149,7 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
 	}
 	delete(s.memory.swept, rel.Name)
+	s.memory.begun = release.RunKey{Release: rel.Name, Run: step.Run}
 	removeCondition(rel, v1alpha1.DeletableCondition, v1alpha1.HealthyCondition)
 	// The plan knew of no run to wait for. Without a word, the release would say that it is healthy.
 	s.plan.Waiting[rel.Name] = release.Problem{Reason: v1alpha1.ProgressingReason, Message: "its objects are being created"}
@@ -155,12 +159,28 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 // activate records that the run takes the traffic.
 func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	rel.Status.ActiveRun = rel.Status.Run
-	rel.Status.Times.Activated = r.microNow()
+	rel.Status.Times.Activated = r.activationTime(s, rel)
 	rolloutSeconds.Observe(rel.Status.Times.Activated.Sub(rel.Status.Times.Staged.Time).Seconds())
 	s.track.Status.ActiveRelease = rel.Name
 	delete(s.memory.adopting, rel.Name)
 	r.event(rel, corev1.EventTypeNormal, "Active", "Switch", fmt.Sprintf("run %d of commit %s takes the traffic", rel.Status.Run, rel.Spec.Source.Commit))
 	return r.flush(ctx, s, rel)
+}
+
+// activationTime is now, but never before the run was staged nor before the release that it replaces took the traffic: these
+// times may come from a process whose clock was ahead, and their order says which release is the active one.
+func (r *Reconciler) activationTime(s *scope, rel *v1alpha1.ImmutableRelease) *metav1.MicroTime {
+	at := r.microNow()
+	if staged := rel.Status.Times.Staged; staged != nil && staged.After(at.Time) {
+		at = staged.DeepCopy()
+	}
+	for _, other := range s.releases {
+		if t := other.Status.Times.Activated; other != rel && other.Status.ActiveRun > 0 && t != nil && !t.Time.Before(at.Time) {
+			later := metav1.NewMicroTime(t.Add(time.Microsecond))
+			at = &later
+		}
+	}
+	return at
 }
 
 // supersede records that a release takes no traffic any more.
@@ -174,11 +194,13 @@ func (r *Reconciler) supersede(ctx context.Context, s *scope, rel *v1alpha1.Immu
 // fail ends a staged run that got no traffic. A re-run of an active release that failed leaves its outcome alone: the active
 // run goes on.
 func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
-	if err := r.revertInPlace(ctx, s, rel); err != nil {
+	unable, err := r.undo(ctx, s, rel)
+	if err != nil {
 		return err
 	}
-	if err := r.revertStable(ctx, s, rel); err != nil {
-		return err
+	if unable != "" {
+		step.Message += "; " + unable
+		r.event(rel, corev1.EventTypeWarning, v1alpha1.ArchiveMissingReason, "Fail", unable)
 	}
 	if rel.Status.ActiveRun == 0 || step.Outcome == v1alpha1.OutcomePreempted {
 		rel.Status.Outcome = step.Outcome

@@ -2,6 +2,7 @@ package releasetrack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,10 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
-	"github.com/stele-dev/stele/internal/apply"
-	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/release"
-	"github.com/stele-dev/stele/internal/render"
 )
 
 // liveKinds are what a retired release must have none of, read live and not from the cache.
@@ -34,20 +32,15 @@ var liveKinds = []schema.GroupVersionKind{
 // terminate deletes the workloads of a run in the foreground, so that each is there until its pods are gone, and pods that no
 // workload owns.
 func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey) error {
-	err := r.deleteWorkloads(ctx, s, func(other release.RunKey, _ release.ObjectKey) bool { return other == key })
-	if err != nil {
-		return err
-	}
+	errs := []error{r.deleteWorkloads(ctx, s, func(other release.RunKey, _ release.ObjectKey) bool { return other == key })}
 	hasWorkload := len(s.view.Runs[key].Workloads) > 0
 	for _, p := range s.world.pods {
 		owned := len(p.OwnerReferences) > 0 && hasWorkload
 		if runKey(p.Labels) == key && p.DeletionTimestamp.IsZero() && !owned {
-			if err := r.Writer.Delete(ctx, p); err != nil {
-				return err
-			}
+			errs = append(errs, r.Writer.Delete(ctx, p))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // stopRecreate deletes the Recreate workloads of other runs.
@@ -61,30 +54,26 @@ func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.
 	})
 }
 
-// deleteWorkloads deletes the workloads of runs, Deployments and bare pods, that are chosen by their run and their name in Git.
+// deleteWorkloads deletes the workloads of runs, Deployments and bare pods, that are chosen by their run and their name in Git. One
+// that may not be deleted does not keep the others.
 func (r *Reconciler) deleteWorkloads(ctx context.Context, s *scope, chosen func(release.RunKey, release.ObjectKey) bool) error {
 	names := s.gitNames()
-	remove := func(obj client.Object, group, kind string) error {
+	var errs []error
+	remove := func(obj client.Object, group, kind string) {
 		key := runKey(obj.GetLabels())
-		if key == (release.RunKey{}) || !obj.GetDeletionTimestamp().IsZero() || !chosen(key, gitKey(names, group, kind, obj.GetName())) {
-			return nil
+		if key != (release.RunKey{}) && obj.GetDeletionTimestamp().IsZero() && chosen(key, gitKey(names, group, kind, obj.GetName())) {
+			errs = append(errs, r.Writer.Delete(ctx, obj))
 		}
-		return r.Writer.Delete(ctx, obj)
 	}
 	for _, d := range s.world.deployments {
-		if err := remove(d, "apps", "Deployment"); err != nil {
-			return err
-		}
+		remove(d, "apps", "Deployment")
 	}
 	for _, p := range s.world.pods {
-		if len(p.OwnerReferences) > 0 {
-			continue
-		}
-		if err := remove(p, "", "Pod"); err != nil {
-			return err
+		if len(p.OwnerReferences) == 0 {
+			remove(p, "", "Pod")
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // confirm lists live what is left of a release, and records that nothing is. Only this makes a release Retired.
@@ -192,20 +181,22 @@ func (r *Reconciler) prune(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	for _, name := range []string{s.plan.Active, s.plan.Staging, s.plan.Target} {
 		if other := s.releases[name]; other != nil && other != rel {
 			for _, o := range other.Spec.Objects {
-				kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] = true
+				kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] = keepsName(o.Class)
 			}
 		}
 	}
+	var errs []error
 	for _, o := range rel.Spec.Objects {
-		stable := o.Class == v1alpha1.ClassStable || o.Class == v1alpha1.ClassInPlace
-		if !stable || kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] {
-			continue
-		}
-		if err := r.pruneOne(ctx, rel, o); err != nil {
-			return err
+		if keepsName(o.Class) && !kept[release.ObjectKey{Group: o.Group, Kind: o.Kind, Name: o.Name}] {
+			errs = append(errs, r.pruneOne(ctx, rel, o))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// keepsName: objects of the class are called as in Git. One that a newer release has under another class has another name there.
+func keepsName(class v1alpha1.ObjectClass) bool {
+	return class == v1alpha1.ClassStable || class == v1alpha1.ClassInPlace
 }
 
 func (r *Reconciler) pruneOne(ctx context.Context, rel *v1alpha1.ImmutableRelease, o v1alpha1.ReleaseObject) error {
@@ -221,7 +212,8 @@ func (r *Reconciler) pruneOne(ctx context.Context, rel *v1alpha1.ImmutableReleas
 	}
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(mapping.GroupVersionKind)
-	u.SetNamespace(o.Namespace)
+	// Not that of the object: releases can be written by people, and reach no further than their own namespace.
+	u.SetNamespace(rel.Namespace)
 	u.SetName(o.Name)
 	live, err := r.Writer.Metadata(ctx, u)
 	if err != nil || live == nil {
@@ -231,82 +223,7 @@ func (r *Reconciler) pruneOne(ctx context.Context, rel *v1alpha1.ImmutableReleas
 	if !ours || live.Annotations[v1alpha1.PruneAnnotation] == v1alpha1.PruneDisabled || !live.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	return kube.Classify(r.Writer.Delete(ctx, live), apply.Describe(u))
-}
-
-// revertInPlace gives InPlace workloads that a failing run has changed the active content back, and deletes the pods of the
-// failing content that are not ready: a StatefulSet does not replace them by itself. Without an active release, what the run
-// has made is deleted.
-func (r *Reconciler) revertInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	failing := s.view.Contents[rel.Name]
-	if failing == nil || len(failing.InPlace) == 0 {
-		return nil
-	}
-	good := map[release.ObjectKey]*render.StampedObject{}
-	if active := s.releases[s.plan.Active]; active != nil && active != rel {
-		st, err := r.stamped(ctx, s, active, s.plan.ActiveRun)
-		if err != nil {
-			return err
-		}
-		for i := range st.Objects {
-			o := &st.Objects[i]
-			good[release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}] = o
-		}
-	}
-	for key, content := range failing.InPlace {
-		live, ok := s.view.InPlace[key]
-		old := good[key]
-		if !ok || live.Content != content || (old != nil && old.Source.Content == content) {
-			continue
-		}
-		if old == nil {
-			if err := r.pruneOne(ctx, rel, v1alpha1.ReleaseObject{Group: key.Group, Kind: key.Kind, Name: key.Name, Namespace: rel.Namespace}); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := r.Writer.Apply(ctx, old.Object); err != nil {
-			return err
-		}
-		if err := r.deleteBroken(ctx, s, content); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// revertStable applies again what the active release has of the Stable objects that a failing run may have changed: a person's
-// pin can end a run between its switch and its first traffic.
-func (r *Reconciler) revertStable(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	active := s.releases[s.plan.Active]
-	if active == nil || active == rel || s.memory.switched != (release.RunKey{Release: rel.Name, Run: rel.Status.Run}) {
-		return nil
-	}
-	s.memory.switched = release.RunKey{}
-	st, err := r.stamped(ctx, s, active, s.plan.ActiveRun)
-	if err != nil {
-		return err
-	}
-	for i := range st.Objects {
-		o := &st.Objects[i]
-		if o.Class == v1alpha1.ClassStable && (o.Narrow || o.Source.RefersVersioned || differs(rel, o)) {
-			if err := r.takeAndApply(ctx, s, o); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (r *Reconciler) deleteBroken(ctx context.Context, s *scope, content string) error {
-	for _, p := range s.world.pods {
-		if p.Labels[v1alpha1.ContentLabel] == content && !apply.IsReady(p) && p.DeletionTimestamp.IsZero() {
-			if err := r.Writer.Delete(ctx, p); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return r.Writer.Delete(ctx, live)
 }
 
 // forgetRelease deletes the archive, then lets the object go.

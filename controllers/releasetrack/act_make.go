@@ -106,7 +106,7 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		switch {
 		case own == apply.Absent && o.Class == v1alpha1.ClassStable:
 			err = r.Writer.Apply(ctx, o.Object)
-		case own == apply.Ours && o.Object.GetKind() != "Service" && r.changed(s, o):
+		case own == apply.Ours && r.mayBeRefused(s, o):
 			err = r.Writer.DryRun(ctx, o.Object)
 		}
 		if err != nil {
@@ -114,6 +114,14 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		}
 	}
 	return nil
+}
+
+// mayBeRefused: the change is worth a dry run. That a Service selects another run is not; that it is another Service is.
+func (r *Reconciler) mayBeRefused(s *scope, o *render.StampedObject) bool {
+	if active := s.releases[s.plan.Active]; o.Object.GetKind() == "Service" && active != nil {
+		return differs(active, o)
+	}
+	return r.changed(s, o)
 }
 
 // own tells whose an existing object is; a Service that the cache has is the track's, as the cache holds no others.
@@ -204,11 +212,16 @@ func (r *Reconciler) makeRecreate(ctx context.Context, s *scope, rel *v1alpha1.I
 }
 
 // applyInPlace gives InPlace workloads the content of a run; one whose content is the same already is not touched.
-func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	st, err := r.stamped(ctx, s, rel, release.Key(rel))
+func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, run int32) error {
+	key := release.Key(rel)
+	if run == rel.Status.ActiveRun {
+		key = release.ActiveKey(rel)
+	}
+	st, err := r.stamped(ctx, s, rel, key)
 	if err != nil {
 		return err
 	}
+	s.memory.inPlace = release.RunKey{Release: rel.Name, Run: run}
 	for i := range st.Objects {
 		o := &st.Objects[i]
 		if o.Class != v1alpha1.ClassInPlace {

@@ -25,6 +25,7 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 	if err != nil {
 		return err
 	}
+	s.memory.switching = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
 	for _, services := range []bool{true, false} {
 		for i := range st.Objects {
 			o := &st.Objects[i]
@@ -36,7 +37,7 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			}
 		}
 	}
-	if err := r.tuneInPlace(ctx, s, st); err != nil {
+	if err := r.tuneInPlace(ctx, s, st, s.releases[s.plan.Active]); err != nil {
 		return err
 	}
 	if key.Release == rel.Name {
@@ -44,17 +45,16 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			return err
 		}
 	}
-	s.memory.switched = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
+	s.memory.switched, s.memory.refusedSwitch = s.memory.switching, release.RunKey{}
 	return nil
 }
 
-// tuneInPlace applies what has changed of InPlace workloads besides their content (replicas, labels). They keep the pod template
-// that they have, names of an earlier run's config included, so that no pod is replaced.
-func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamped) error {
-	active := s.releases[s.plan.Active]
+// tuneInPlace applies what InPlace workloads have otherwise than in another release besides their content (replicas, labels). They
+// keep the pod template that they have, names of an earlier run's config included, so that no pod is replaced.
+func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamped, other *v1alpha1.ImmutableRelease) error {
 	for i := range st.Objects {
 		o := &st.Objects[i]
-		if o.Class != v1alpha1.ClassInPlace || active == nil || !differs(active, o) {
+		if o.Class != v1alpha1.ClassInPlace || other == nil || !differs(other, o) {
 			continue
 		}
 		template, content := s.liveTemplate(o.Object.GetKind(), o.Object.GetName())

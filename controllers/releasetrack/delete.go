@@ -2,18 +2,26 @@ package releasetrack
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -34,11 +42,12 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	}
 	if !keep {
 		gone, err := r.removeEverything(ctx, s)
-		if err != nil {
-			return again(err)
-		}
-		if !gone {
-			return ctrl.Result{RequeueAfter: settle}, ignoreConflict(r.writeDeleting(ctx, s))
+		if err = ignoreConflict(err); err != nil || !gone {
+			statusErr := ignoreConflict(r.writeDeleting(ctx, s, err))
+			if _, refused := kube.AsRefusal(err); refused {
+				err = nil // it is in status, and is tried again in any case
+			}
+			return ctrl.Result{RequeueAfter: settle}, errors.Join(err, statusErr)
 		}
 	}
 	for _, rel := range s.releases {
@@ -83,45 +92,54 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 		return false, err
 	}
 	s.view.Runs = s.runs()
-	for key := range s.view.Runs {
-		if err := r.terminate(ctx, s, key); err != nil {
-			return false, err
-		}
+	var errs []error
+	for _, key := range slices.SortedFunc(maps.Keys(s.view.Runs), release.CompareKeys) {
+		errs = append(errs, r.terminate(ctx, s, key))
 	}
-	if err := r.deleteInPlace(ctx, s); err != nil {
+	if err := errors.Join(append(errs, r.deleteInPlace(ctx, s))...); err != nil {
 		return false, err
 	}
-	for _, gvk := range append([]schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "StatefulSet"}}, liveKinds...) {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(gvk)
-		if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.Limit(1), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
-			return false, err
-		}
-		if len(list.Items) > 0 {
-			return false, nil
-		}
+	if left, err := r.anyLeft(ctx, s); err != nil || left {
+		return false, err
 	}
 	return true, r.removeRest(ctx, s)
 }
 
+// anyLeft lists live what runs of a release or with content of one. The track's label alone does not make an object ours: other
+// operators copy labels.
+func (r *Reconciler) anyLeft(ctx context.Context, s *scope) (bool, error) {
+	for _, gvk := range append([]schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "StatefulSet"}}, liveKinds...) {
+		for _, ours := range []string{v1alpha1.ReleaseLabel, v1alpha1.ContentLabel} {
+			list := &metav1.PartialObjectMetadataList{}
+			list.SetGroupVersionKind(gvk)
+			chosen := labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.In, s.track.Name), require(ours, selection.Exists))
+			err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.Limit(1), client.MatchingLabelsSelector{Selector: chosen})
+			if err != nil {
+				return false, fmt.Errorf("look for %ss of the track: %w", gvk.Kind, err)
+			}
+			if len(list.Items) > 0 {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // deleteInPlace deletes the workloads that carry no run.
 func (r *Reconciler) deleteInPlace(ctx context.Context, s *scope) error {
-	var left []client.Object
+	var errs []error
+	remove := func(obj client.Object, template *corev1.PodTemplateSpec) {
+		if template.Labels[v1alpha1.ContentLabel] != "" && obj.GetDeletionTimestamp().IsZero() {
+			errs = append(errs, r.Writer.Delete(ctx, obj))
+		}
+	}
 	for _, set := range s.world.statefulSets {
-		left = append(left, set)
+		remove(set, &set.Spec.Template)
 	}
 	for _, d := range s.world.deployments {
-		left = append(left, d)
+		remove(d, &d.Spec.Template)
 	}
-	for _, obj := range left {
-		if !obj.GetDeletionTimestamp().IsZero() {
-			continue
-		}
-		if err := r.Writer.Delete(ctx, obj); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // removeRest deletes what is left when no pod runs any more.
@@ -129,7 +147,7 @@ func (r *Reconciler) removeRest(ctx context.Context, s *scope) error {
 	s.plan = release.Plan{}
 	for _, rel := range s.releases {
 		for _, o := range rel.Spec.Objects {
-			if rel.Status.Run == 0 || o.Class == v1alpha1.ClassVersioned || o.Class == v1alpha1.ClassRecreate {
+			if rel.Status.Run == 0 || !keepsName(o.Class) {
 				continue
 			}
 			if err := r.pruneOne(ctx, rel, o); err != nil {
@@ -151,14 +169,15 @@ func (r *Reconciler) removeRest(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// writeDeleting says what the deletion waits for.
-func (r *Reconciler) writeDeleting(ctx context.Context, s *scope) error {
+// writeDeleting says what the deletion waits for, or what keeps it from going on.
+func (r *Reconciler) writeDeleting(ctx context.Context, s *scope, failure error) error {
 	var pods int32
 	sample := ""
 	since := time.Time{}
-	for _, run := range s.view.Runs {
+	for _, key := range slices.SortedFunc(maps.Keys(s.view.Runs), release.CompareKeys) {
+		run := s.view.Runs[key]
 		pods += run.Pods
-		if len(run.PodNames) > 0 {
+		if sample == "" && len(run.PodNames) > 0 {
 			sample = run.PodNames[0]
 		}
 		if !run.DeletedSince.IsZero() && (since.IsZero() || run.DeletedSince.Before(since)) {
@@ -168,12 +187,19 @@ func (r *Reconciler) writeDeleting(ctx context.Context, s *scope) error {
 	message := fmt.Sprintf("the track is being deleted; %d pods remain", pods)
 	stuck := !since.IsZero() && r.Clock.Now().After(since.Add(s.track.TerminationDeadlineOrDefault()))
 	conditions := &s.track.Status.Conditions
-	apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
 	if stuck {
 		message += ", " + sample + " among them, past terminationDeadline; look at its finalizers and its node"
 		release.SetCondition(conditions, s.track.Generation, v1alpha1.StalledCondition, true, v1alpha1.PodsNotTerminatingReason, message)
+	} else {
+		apimeta.RemoveStatusCondition(conditions, v1alpha1.StalledCondition)
+	}
+	if failure != nil {
+		message += "; " + failure.Error()
 	}
 	release.SetCondition(conditions, s.track.Generation, v1alpha1.ReadyCondition, false, v1alpha1.DeletingReason, message)
+	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
+		return nil
+	}
 	before := s.track.DeepCopy()
 	before.Status = s.stored
 	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, s.track, client.MergeFrom(before)))

@@ -107,11 +107,14 @@ func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Durat
 	defer f.mu.Unlock()
 	t := f.of(key)
 	now := f.clock.Now()
-	if t.running || t.last != nil {
+	switch {
+	case t.running:
 		return false, 0
-	}
-	if !t.looked || t.asked != asked || !now.Before(t.next) {
+	case !t.looked, t.asked != asked, !now.Before(t.next):
+		// Also when a look was put back: what came of it cannot be written, but a newer commit may.
 		return true, 0
+	case t.last != nil:
+		return false, 0
 	}
 	return false, t.next.Sub(now)
 }

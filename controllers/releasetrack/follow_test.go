@@ -57,8 +57,11 @@ func TestDue(t *testing.T) {
 	if got := nextEvent(t, f); got != "shop/shop" {
 		t.Errorf("event of %s", got)
 	}
-	if now, _ := due(f, "b"); now {
+	if now, _ := due(f, "a"); now {
 		t.Error("due before the last look was taken")
+	}
+	if now, _ := due(f, "b"); !now {
+		t.Error("an answer that nobody has taken keeps another question from being asked")
 	}
 	l := f.take(shopKey)
 	if l == nil || l.request.asked != "a" || l.err == nil {

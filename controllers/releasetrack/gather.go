@@ -3,7 +3,9 @@ package releasetrack
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -47,6 +49,9 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	}
 	for _, rel := range s.releases {
 		s.view.Releases = append(s.view.Releases, rel)
+	}
+	if key := s.memory.refusedSwitch; s.releases[key.Release] != nil && s.releases[key.Release].Status.Run == key.Run {
+		s.view.SwitchRefused = key.Release
 	}
 	if err := r.readContents(ctx, s); err != nil {
 		return err
@@ -96,19 +101,24 @@ func (r *Reconciler) readWorld(ctx context.Context, s *scope) error {
 			return fmt.Errorf("read the cache: %w", err)
 		}
 	}
-	s.world = world{pods: pointers(pods.Items), deployments: pointers(deployments.Items), statefulSets: pointers(statefulSets.Items),
-		slices: pointers(endpoints.Items), services: map[string]*corev1.Service{}}
+	s.world = world{pods: byName(pods.Items), deployments: byName(deployments.Items), statefulSets: byName(statefulSets.Items),
+		slices: byName(endpoints.Items), services: map[string]*corev1.Service{}}
 	for i := range services.Items {
 		s.world.services[services.Items[i].Name] = &services.Items[i]
 	}
 	return nil
 }
 
-func pointers[T any](items []T) []*T {
+// byName sorts what the cache lists in any order: a message that names the first of several must name the same one every time.
+func byName[T any, P interface {
+	*T
+	client.Object
+}](items []T) []*T {
 	out := make([]*T, len(items))
 	for i := range items {
 		out[i] = &items[i]
 	}
+	slices.SortFunc(out, func(a, b *T) int { return strings.Compare(P(a).GetName(), P(b).GetName()) })
 	return out
 }
 

@@ -91,7 +91,7 @@ func refusedFor(reason, message string) func(*v1alpha1.ImmutableRelease) {
 func newScopeOf(track *v1alpha1.ReleaseTrack, releases ...*v1alpha1.ImmutableRelease) *scope {
 	m := &memory{}
 	s := &scope{track: track, stored: *track.Status.DeepCopy(), releases: map[string]*v1alpha1.ImmutableRelease{},
-		written: map[string]v1alpha1.ImmutableReleaseStatus{}, done: map[string]bool{}, memory: m.of(client.ObjectKeyFromObject(track)), planned: true}
+		written: map[string]v1alpha1.ImmutableReleaseStatus{}, done: map[attempt]bool{}, memory: m.of(client.ObjectKeyFromObject(track), track.UID), planned: true}
 	s.view.Now = present
 	s.plan.Waiting, s.plan.Stalled = map[string]release.Problem{}, map[string]release.Problem{}
 	for _, r := range releases {

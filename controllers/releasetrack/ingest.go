@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -49,6 +50,10 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 			return nil
 		}
 		head, err := r.ingestCommits(ctx, s, l)
+		if refused := (*sourceError)(nil); errors.As(err, &refused) {
+			r.Git.fail(l, refused)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -142,11 +147,11 @@ func (r *Reconciler) chain(ctx context.Context, s *scope, inputs []v1alpha1.Rele
 	return c, nil
 }
 
-// find returns the release of a commit with the same inputs, one that has content before one that was passed over.
+// find returns the release of a commit with the same inputs, one that has content or a refusal before one that was passed over.
 func (c *chain) find(commit string) *v1alpha1.ImmutableRelease {
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range c.releases {
-		if r.Spec.Source.Commit == commit && release.SameInputs(r.Spec.Inputs, c.inputs) && (found == nil || r.Spec.Digest != "") {
+		if r.Spec.Source.Commit == commit && release.SameInputs(r.Spec.Inputs, c.inputs) && (found == nil || r.Spec.Digest != "" || r.Spec.Refusal != nil) {
 			found = r
 		}
 	}
@@ -210,7 +215,7 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	status := rel.Status
 	if err := r.Client.Create(ctx, rel); err != nil {
-		return nil, fmt.Errorf("make release %s: %w", rel.Name, err)
+		return nil, cannotMake(rel, err)
 	}
 	s.addRelease(rel)
 	rel.Status = status
@@ -220,6 +225,27 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// cannotMake tells what time may mend from what needs a person: that is a failure of the source, and other commits go on.
+func cannotMake(rel *v1alpha1.ImmutableRelease, err error) error {
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return &sourceError{v1alpha1.ObjectOwnedReason, fmt.Sprintf("commit %s: ImmutableRelease %s exists already and is not this track's; "+
+			"the operator did not make it: delete it, or make another commit", rel.Spec.Source.Commit, rel.Name)}
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		return &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("commit %s: the API server refuses ImmutableRelease %s: %v; "+
+			"make another commit, or install the CRDs of this version", rel.Spec.Source.Commit, rel.Name, err)}
+	}
+	return fmt.Errorf("make release %s: %w", rel.Name, err)
+}
+
+// commitTime leaves out what no timestamp of the API can say. It is only what the commit claims.
+func commitTime(t time.Time) metav1.Time {
+	if y := t.UTC().Year(); y < 1 || y > 9999 {
+		return metav1.Time{}
+	}
+	return metav1.NewTime(t.UTC())
 }
 
 // keep holds on to what was archived a moment ago, as it would be read back.
@@ -245,13 +271,14 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 			Source: v1alpha1.ReleaseSource{
 				URL: s.track.Spec.Source.URL, Revision: gitsource.Revision{Ref: l.found.revision.Ref, Commit: commit.Commit}.String(),
 				Commit: commit.Commit, Tree: commit.TreeHash, Path: l.request.path, ContentDigest: content.contentDigest,
-				CommitTime: metav1.NewTime(commit.Time),
+				CommitTime: commitTime(commit.Time),
 			},
 		},
 	}
 	if last := c.last(); last != nil {
 		if last.Spec.Sequence >= maxSequence {
-			return nil, fmt.Errorf("release %s has the highest sequence that there is and leaves no room for commit %s; it was not made by the operator: delete it", last.Name, commit.Commit)
+			return nil, &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("release %s has the highest sequence that there is and leaves no room for commit %s; "+
+				"the operator did not make it: delete it", last.Name, commit.Commit)}
 		}
 		rel.Spec.Sequence = last.Spec.Sequence + 1
 		rel.Spec.Previous = &v1alpha1.PreviousRelease{Name: last.Name, Digest: release.SpecDigest(&last.Spec)}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -282,8 +284,59 @@ func TestIngestBeyondTheHighestSequence(t *testing.T) {
 	track := newTrack()
 	r := newReconciler(t, track, newRelease("1", maxSequence))
 	err := r.ingest(t.Context(), newScopeOf(track), lookWith(t, track, commitID("2")))
-	if err == nil || !strings.Contains(err.Error(), "shop-1111111111") || !strings.Contains(err.Error(), "delete it") {
-		t.Errorf("got %v", err)
+	problem := r.Git.state(client.ObjectKeyFromObject(track)).problem
+	if err != nil || problem == nil || !strings.Contains(problem.Error(), "shop-1111111111") || !strings.Contains(problem.Error(), "delete it") {
+		t.Errorf("got %v, and %v", err, problem)
+	}
+}
+
+// A release that the API server will not have, whatever is tried, is a failure of the source: the look is not tried again and again.
+func TestIngestOfWhatCannotBeWritten(t *testing.T) {
+	kind := v1alpha1.GroupVersion.WithKind("ImmutableRelease").GroupKind()
+	resource := schema.GroupResource{Group: kind.Group, Resource: "immutablereleases"}
+	for name, tc := range map[string]struct {
+		answer error
+		reason string
+	}{
+		"somebody else's": {apierrors.NewAlreadyExists(resource, "shop-1111111111"), v1alpha1.ObjectOwnedReason},
+		"invalid":         {apierrors.NewInvalid(kind, "shop-1111111111", nil), v1alpha1.RefusedByClusterReason},
+		"unreadable":      {apierrors.NewBadRequest("cannot be decoded"), v1alpha1.RefusedByClusterReason},
+		"too large":       {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), v1alpha1.RefusedByClusterReason},
+	} {
+		t.Run(name, func(t *testing.T) {
+			track := newTrack()
+			r := newReconciler(t, track)
+			r.Client = fake.NewClientBuilder().WithScheme(newScheme(t)).WithInterceptorFuncs(interceptor.Funcs{
+				Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return tc.answer },
+			}).Build()
+			s := newScopeOf(track)
+			if err := r.ingest(t.Context(), s, lookWith(t, track, commitID("1"))); err != nil {
+				t.Fatalf("it is tried again: %v", err)
+			}
+			problem := r.Git.state(client.ObjectKeyFromObject(track)).problem
+			if problem == nil || sourceReason(problem) != tc.reason || !strings.Contains(problem.Error(), commitID("1")) {
+				t.Errorf("the problem is %v", problem)
+			}
+			if s.track.Status.ObservedRevision != "" || s.track.Status.HeadRelease != "" {
+				t.Errorf("the track says %+v", s.track.Status)
+			}
+		})
+	}
+}
+
+// The time that a commit claims is left out where no timestamp of the API can say it.
+func TestCommitTime(t *testing.T) {
+	for _, far := range []time.Time{time.Unix(253402300800, 0), time.Unix(1<<40, 0), time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if got := commitTime(far); !got.IsZero() {
+			t.Errorf("%s became %s", far, got)
+		}
+	}
+	if got := commitTime(present); !got.Time.Equal(present) {
+		t.Errorf("%s became %s", present, got)
+	}
+	latest := time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("west", -5*3600))
+	if got := commitTime(latest); !got.IsZero() {
+		t.Errorf("%s is in the year 10000 of UTC, and became %s", latest, got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package releasetrack
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -19,34 +20,39 @@ type memory struct {
 
 // trackMemory is touched by one reconcile at a time, but for ended, which event handlers fill.
 type trackMemory struct {
+	// uid of the track. A new one of the same name begins anew, but for pods that were seen to go.
+	uid types.UID
 	// listed: the releases were once read live, so that the cache has at least what an earlier process wrote.
 	listed bool
 	// made are the runs whose objects this process has created or found.
 	made map[release.RunKey]bool
-	// switched is the run whose switch this process has completed.
-	switched release.RunKey
+	// begun, inPlace and switching are the runs that this process began last, gave InPlace workloads their content for, and
+	// began to move traffic to: what there is to undo when a run fails. switched is the run whose switch it has completed.
+	begun, inPlace, switching, switched release.RunKey
+	// refusedSwitch is the run whose switch the cluster refused when it was last tried.
+	refusedSwitch release.RunKey
 	// swept: see release.View.
 	swept map[string]string
 	// adopting names, by release, the Service that is taken over when traffic moves to it.
 	adopting map[string]string
 	// tried is when a step was last done; the cache may not show yet what it caused.
-	tried map[string]time.Time
+	tried map[attempt]time.Time
 	// blocked are releases that the cluster refuses.
 	blocked map[string]*blockage
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
-	unwritten *unwrittenStatus
+	unwritten *v1alpha1.ReleaseTrackStatus
 
 	mu sync.Mutex
 	// ended counts pods seen to go, by release name, until they are in status.
 	ended map[string]endedPods
 }
 
-// unwrittenStatus belongs to one track: a new one of the same name begins anew.
-type unwrittenStatus struct {
-	uid    types.UID
-	status v1alpha1.ReleaseTrackStatus
+// attempt is a step of a run.
+type attempt struct {
+	kind release.StepKind
+	run  release.RunKey
 }
 
 type endedPods struct{ confirmed, unconfirmed int32 }
@@ -59,19 +65,23 @@ type blockage struct {
 	until   time.Time
 }
 
-func (m *memory) of(key types.NamespacedName) *trackMemory {
+// of returns the memory of a track; an empty uid stands for whichever track has the name.
+func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tracks == nil {
 		m.tracks = map[types.NamespacedName]*trackMemory{}
 	}
 	t := m.tracks[key]
-	if t == nil {
+	if t == nil || (uid != "" && t.uid != "" && t.uid != uid) {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
-			tried: map[string]time.Time{}, blocked: map[string]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
+			tried: map[attempt]time.Time{}, blocked: map[string]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
+	}
+	if uid != "" {
+		t.uid = uid
 	}
 	return t
 }
@@ -121,11 +131,8 @@ func (t *trackMemory) forgetRelease(name string) {
 	delete(t.adopting, name)
 	delete(t.blocked, name)
 	delete(t.waiting, name)
-	for key := range t.made {
-		if key.Release == name {
-			delete(t.made, key)
-		}
-	}
+	maps.DeleteFunc(t.made, func(key release.RunKey, _ bool) bool { return key.Release == name })
+	maps.DeleteFunc(t.tried, func(a attempt, _ time.Time) bool { return a.run.Release == name })
 }
 
 // block notes a refusal; each one in a row doubles the wait, from one second to one minute.

@@ -17,7 +17,7 @@ func key(namespace, name string) types.NamespacedName {
 
 // Each refusal in a row doubles the wait, from one second to one minute; another step begins anew.
 func TestBlockBacksOff(t *testing.T) {
-	m := (&memory{}).of(key("shop", "shop"))
+	m := (&memory{}).of(key("shop", "shop"), "")
 	problem := release.Problem{Reason: "QuotaExceeded", Message: "a"}
 	var waits []time.Duration
 	for range 9 {
@@ -48,19 +48,19 @@ func TestBlockBacksOff(t *testing.T) {
 
 func TestMemoryOfTracks(t *testing.T) {
 	m := &memory{}
-	a := m.of(key("shop", "shop"))
-	if m.of(key("shop", "shop")) != a || m.of(key("shop", "other")) == a {
+	a := m.of(key("shop", "shop"), "")
+	if m.of(key("shop", "shop"), "") != a || m.of(key("shop", "other"), "") == a {
 		t.Error("tracks are mixed up")
 	}
 	m.forget(key("shop", "shop"))
-	if m.of(key("shop", "shop")) == a {
+	if m.of(key("shop", "shop"), "") == a {
 		t.Error("a forgotten track is remembered")
 	}
 }
 
 // Pods that end while status is being written are not lost and not counted twice.
 func TestEndedPods(t *testing.T) {
-	m := (&memory{}).of(key("shop", "shop"))
+	m := (&memory{}).of(key("shop", "shop"), "")
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() { m.podEnded("r", i%4 == 0) })
@@ -85,7 +85,7 @@ func TestEndedPods(t *testing.T) {
 }
 
 func TestForgetRelease(t *testing.T) {
-	m := (&memory{}).of(key("shop", "shop"))
+	m := (&memory{}).of(key("shop", "shop"), "")
 	for _, r := range []string{"r", "s"} {
 		m.made[release.RunKey{Release: r, Run: 1}] = true
 		m.made[release.RunKey{Release: r, Run: 2}] = true

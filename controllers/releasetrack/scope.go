@@ -30,7 +30,7 @@ type scope struct {
 	// world is what gather has read besides the view.
 	world world
 	// done are the steps that this reconcile has tried.
-	done map[string]bool
+	done map[attempt]bool
 	// look was made into releases by this reconcile; it is put back when what came of it could not be written.
 	look *look
 	// source is what is known of Git.
@@ -45,10 +45,10 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 	s := &scope{
 		track: track, stored: *track.Status.DeepCopy(),
 		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
-		done: map[string]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track)),
+		done: map[attempt]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track), track.UID),
 	}
-	if u := s.memory.unwritten; u != nil && u.uid == track.UID {
-		track.Status = *u.status.DeepCopy()
+	if u := s.memory.unwritten; u != nil {
+		track.Status = *u.DeepCopy()
 	}
 	list := &v1alpha1.ImmutableReleaseList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(track.Namespace), client.MatchingFields{trackIndex: track.Name}); err != nil {

@@ -142,7 +142,7 @@ func (r *Reconciler) podHandler() handler.EventHandler {
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			if pod, ok := e.Object.(*corev1.Pod); ok && pod.Labels[v1alpha1.ReleaseLabel] != "" {
 				key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.TrackLabel]}
-				r.memory.of(key).podEnded(pod.Labels[v1alpha1.ReleaseLabel], !e.DeleteStateUnknown && apply.Ended(pod))
+				r.memory.of(key, "").podEnded(pod.Labels[v1alpha1.ReleaseLabel], !e.DeleteStateUnknown && apply.Ended(pod))
 			}
 			enqueue(e.Object, q)
 		},

@@ -128,7 +128,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	switch staging := s.plan.Staging; {
 	case onlyTrackProgress(s.stored, s.track.Status) && r.puttingOff(s, "", putOff),
 		failure == nil && staging != "" && s.memory.blocked[staging] == nil && r.puttingOff(s, "", putOffStaging):
-		s.memory.unwritten = &unwrittenStatus{uid: s.track.UID, status: *s.track.Status.DeepCopy()}
+		s.memory.unwritten = s.track.Status.DeepCopy()
 		return nil
 	}
 	before := s.track.DeepCopy()

@@ -115,23 +115,23 @@ var failingReasons = map[string]bool{
 	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
 }
 
-// withPods adds the first pod that says why it is not ready.
+// withPods adds the first pod that says why it is not ready, one that is failing before others.
 func withPods(w release.Workload, pods []*corev1.Pod) release.Workload {
+	trouble := ""
 	for _, p := range pods {
 		if IsReady(p) || !p.DeletionTimestamp.IsZero() {
 			continue
 		}
 		reason, failing := podTrouble(p)
+		if reason != "" && (failing || trouble == "") {
+			trouble = fmt.Sprintf("; pod %s: %s", p.Name, reason)
+		}
 		if failing {
 			w.Health = release.Failing
-		}
-		if reason != "" {
-			w.Message += fmt.Sprintf("; pod %s: %s", p.Name, reason)
-			if failing {
-				break
-			}
+			break
 		}
 	}
+	w.Message += trouble
 	return w
 }
 

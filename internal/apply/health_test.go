@@ -121,9 +121,12 @@ func TestDeploymentHealth(t *testing.T) {
 			release.Workload{Health: release.InProgress, Desired: 2, Message: "0 of 2 replicas ready; pod a: not scheduled: 0/3 nodes are available"}},
 		"probe": {deployment(ready(0)), []*corev1.Pod{pod("a", false, condition(corev1.PodReady, corev1.ConditionFalse, "containers with unready status: [web]"))},
 			release.Workload{Health: release.InProgress, Desired: 2, Message: "0 of 2 replicas ready; pod a: not ready: containers with unready status: [web]"}},
-		"the crash is named after the slow one": {deployment(ready(0)), []*corev1.Pod{
+		"the crash is named, and not the slow one before it": {deployment(ready(0)), []*corev1.Pod{
 			pod("a", false, condition(corev1.PodScheduled, corev1.ConditionFalse, "no room")), pod("b", false, waiting("CrashLoopBackOff", "x")), pod("c", false, waiting("ErrImagePull", "y"))},
-			release.Workload{Health: release.Failing, Desired: 2, Message: "0 of 2 replicas ready; pod a: not scheduled: no room; pod b: container web: CrashLoopBackOff x"}},
+			release.Workload{Health: release.Failing, Desired: 2, Message: "0 of 2 replicas ready; pod b: container web: CrashLoopBackOff x"}},
+		"the first of two slow ones is named": {deployment(ready(0)), []*corev1.Pod{
+			pod("a", false, condition(corev1.PodScheduled, corev1.ConditionFalse, "no room")), pod("b", false, condition(corev1.PodScheduled, corev1.ConditionFalse, "no disk"))},
+			release.Workload{Health: release.InProgress, Desired: 2, Message: "0 of 2 replicas ready; pod a: not scheduled: no room"}},
 		"pods that are ending do not count": {deployment(ready(1)), []*corev1.Pod{pod("a", false, waiting("CrashLoopBackOff", "x"), deleted)},
 			release.Workload{Health: release.InProgress, Desired: 2, Ready: 1, Message: "1 of 2 replicas ready"}},
 	}

@@ -120,7 +120,7 @@ func (w *Writer) DryRun(ctx context.Context, u *unstructured.Unstructured) error
 }
 
 // Delete deletes one object in the foreground: it goes when all that it owns is gone. Only the very object that was seen
-// (by uid) is deleted.
+// (by uid) is deleted. Errors: a refusal when the cluster does not let it go.
 func (w *Writer) Delete(ctx context.Context, obj client.Object) error {
 	uid := obj.GetUID()
 	opts := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationForeground)}
@@ -131,7 +131,16 @@ func (w *Writer) Delete(ctx context.Context, obj client.Object) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
-	return err
+	return kube.Classify(err, w.describe(obj))
+}
+
+// describe names an object whose kind its Go type may tell.
+func (w *Writer) describe(obj client.Object) string {
+	kind := obj.GetObjectKind().GroupVersionKind().Kind
+	if gvk, err := w.Client.GroupVersionKindFor(obj); err == nil {
+		kind = gvk.Kind
+	}
+	return fmt.Sprintf("%s %s/%s", kind, obj.GetNamespace(), obj.GetName())
 }
 
 // DeleteLabelled deletes all objects of a kind that carry the labels, but for those named in keep.

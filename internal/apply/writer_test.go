@@ -149,3 +149,17 @@ func TestDelete(t *testing.T) {
 		})
 	}
 }
+
+// What the cluster does not let go is a refusal that names the object.
+func TestDeleteRefused(t *testing.T) {
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "a", errors.New("legal hold"))
+	w := &Writer{Client: fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error { return denied },
+	}).Build()}
+	err := w.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a"}})
+	problem, ok := kube.AsRefusal(err)
+	if !ok || problem.Reason != v1alpha1.RefusedByClusterReason || !strings.HasPrefix(problem.Message, "ConfigMap shop/a: ") ||
+		!strings.Contains(problem.Message, "legal hold") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -65,12 +65,32 @@ func (s *Store) Save(ctx context.Context, key Key, data []byte) (*v1alpha1.Relea
 	out := &v1alpha1.ReleaseArchive{Size: int64(len(packed))}
 	for rest := packed; len(rest) > 0; out.Chunks++ {
 		n := min(chunkSize, len(rest))
-		if err := s.Client.Create(ctx, s.secret(key, out.Chunks, rest[:n])); client.IgnoreAlreadyExists(err) != nil {
+		if err := s.saveChunk(ctx, s.secret(key, out.Chunks, rest[:n])); err != nil {
 			return nil, fmt.Errorf("store archive of release %s/%s: %w", key.Namespace, key.Release, err)
 		}
 		rest = rest[n:]
 	}
 	return out, nil
+}
+
+// saveChunk creates a chunk. One that is there already was left by a process that ended before it made the release; what another
+// version has packed otherwise is replaced.
+func (s *Store) saveChunk(ctx context.Context, chunk *corev1.Secret) error {
+	err := s.Client.Create(ctx, chunk.DeepCopy())
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	var old corev1.Secret
+	if err := s.Client.Get(ctx, client.ObjectKeyFromObject(chunk), &old); err != nil {
+		return err
+	}
+	if bytes.Equal(old.Data[chunkKey], chunk.Data[chunkKey]) {
+		return nil
+	}
+	if err := s.Client.Delete(ctx, &old, client.Preconditions{UID: &old.UID}); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return s.Client.Create(ctx, chunk)
 }
 
 func (s *Store) secret(key Key, i int32, chunk []byte) *corev1.Secret {

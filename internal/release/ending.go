@@ -260,6 +260,6 @@ func sortedKeys(runs map[RunKey]Run) []RunKey {
 	for key := range runs {
 		keys = append(keys, key)
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, CompareKeys)
 	return keys
 }

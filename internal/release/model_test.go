@@ -357,7 +357,7 @@ func (m *model) moveEndpoints(s *modelService) {
 		want[s.selects] = m.ready(run)
 	}
 	keys := append(slices.Collect(maps.Keys(s.endpoints)), s.selects)
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, CompareKeys)
 	for _, key := range slices.Compact(keys) {
 		if m.chance(0.3) {
 			continue // late
@@ -594,7 +594,7 @@ func (m *model) moveBack(a *v1alpha1.ImmutableRelease) {
 }
 
 func sortedRuns(runs map[RunKey]*modelRun) []RunKey {
-	return slices.SortedFunc(maps.Keys(runs), compareKeys)
+	return slices.SortedFunc(maps.Keys(runs), CompareKeys)
 }
 
 func (m *model) terminate(key RunKey) {

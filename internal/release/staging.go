@@ -381,7 +381,8 @@ func (p *planner) expire(waitingFor string) {
 		Message: fmt.Sprintf("not healthy within %s: %s", shortDuration(p.view.Track.ProgressDeadline), waitingFor)})
 }
 
-func compareKeys(a, b RunKey) int {
+// CompareKeys orders runs by release and number.
+func CompareKeys(a, b RunKey) int {
 	if c := strings.Compare(a.Release, b.Release); c != 0 {
 		return c
 	}

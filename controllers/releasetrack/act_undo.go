@@ -1,0 +1,146 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/internal/render"
+)
+
+// undo gives back what a run that failed has changed of the objects that it shares with the active one: the content of InPlace
+// workloads, and all that a switch writes when it had begun. What is only the failed run's own goes with its termination and
+// sweep. A run that another process has begun may have changed anything. unable says what cannot be given back.
+func (r *Reconciler) undo(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) (unable string, err error) {
+	key, m := release.RunKey{Release: rel.Name, Run: rel.Status.Run}, s.memory
+	known := m.begun == key
+	content, switching := !known || m.inPlace == key, !known || m.switching == key
+	if !content && !switching {
+		return "", nil
+	}
+	var good *render.Stamped
+	if active := s.releases[s.plan.Active]; active != nil {
+		good, err = r.stamped(ctx, s, active, s.plan.ActiveRun)
+		if problem, refused := kube.AsRefusal(err); refused {
+			return fmt.Sprintf("what it has changed cannot be given back to release %s: %s", active.Name, problem.Message), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if content {
+		if err := r.undoInPlace(ctx, s, rel, good, known); err != nil {
+			return "", err
+		}
+	}
+	if switching && good != nil {
+		return "", r.undoSwitch(ctx, s, rel, good)
+	}
+	return "", nil
+}
+
+// undoInPlace applies the active content of the InPlace workloads that have another one in the failed run, and deletes the pods
+// of the failed content that are not ready: a StatefulSet does not replace them by itself. What the active release does not
+// have is deleted when the run has made it. applied: what the cache shows does not matter, it may be behind.
+func (r *Reconciler) undoInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped, applied bool) error {
+	failed := s.view.Contents[rel.Name]
+	if failed == nil {
+		return nil
+	}
+	var errs []error
+	for key, content := range failed.InPlace {
+		old, live := find(good, key), s.view.InPlace[key]
+		switch {
+		case old == nil:
+			errs = append(errs, r.deleteMade(ctx, rel, key))
+		case old.Source.Content == content, !applied && live.Content != content:
+		default:
+			err := r.Writer.Apply(ctx, old.Object)
+			if err == nil {
+				err = r.deleteBroken(ctx, s, content)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func find(st *render.Stamped, key release.ObjectKey) *render.StampedObject {
+	if st == nil {
+		return nil
+	}
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if o.Object.GetKind() == key.Kind && o.Object.GetName() == key.Name && o.Object.GroupVersionKind().Group == key.Group {
+			return o
+		}
+	}
+	return nil
+}
+
+// deleteMade deletes an InPlace workload that the run has made. One that was there before stays: it may hold what nobody else has.
+func (r *Reconciler) deleteMade(ctx context.Context, rel *v1alpha1.ImmutableRelease, key release.ObjectKey) error {
+	mapping, err := r.Live.RESTMapper().RESTMapping(schema.GroupKind{Group: key.Group, Kind: key.Kind})
+	if err != nil {
+		return err
+	}
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(mapping.GroupVersionKind)
+	u.SetNamespace(rel.Namespace)
+	u.SetName(key.Name)
+	live, err := r.Writer.Metadata(ctx, u)
+	if err != nil || live == nil || live.Labels[v1alpha1.TrackLabel] != rel.Spec.Track || !live.DeletionTimestamp.IsZero() {
+		return err
+	}
+	// Creation has the precision of a second.
+	if staged := rel.Status.Times.Staged; staged == nil || live.CreationTimestamp.Time.Before(staged.Truncate(time.Second)) {
+		return nil
+	}
+	return r.Writer.Delete(ctx, live)
+}
+
+func (r *Reconciler) deleteBroken(ctx context.Context, s *scope, content string) error {
+	var errs []error
+	for _, p := range s.world.pods {
+		if p.Labels[v1alpha1.ContentLabel] == content && !apply.IsReady(p) && p.DeletionTimestamp.IsZero() {
+			errs = append(errs, r.Writer.Delete(ctx, p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// undoSwitch moves the Services back to the active run, applies the other Stable objects as that has them, and makes its
+// autoscalers again. Workloads that start at the switch are missed by the planner, which runs the release again.
+func (r *Reconciler) undoSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped) error {
+	for _, services := range []bool{true, false} {
+		for i := range good.Objects {
+			o := &good.Objects[i]
+			moved := o.Narrow || o.Source.RefersVersioned || differs(rel, o)
+			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !moved {
+				continue
+			}
+			if err := r.takeAndApply(ctx, s, o); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.tuneInPlace(ctx, s, good, rel); err != nil {
+		return err
+	}
+	for _, o := range good.Objects {
+		if o.AtSwitch && !isWorkload(release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind()}) {
+			if err := r.Writer.Create(ctx, o.Object); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
