@@ -25,7 +25,14 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 	if err != nil {
 		return err
 	}
-	s.memory.switching = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
+	run := release.RunKey{Release: rel.Name, Run: rel.Status.Run}
+	if key != run && s.memory.switching != run {
+		// Nothing was made for a run that shares workloads: what it changes is tried here, before the first of it is done.
+		if err := r.makeStable(ctx, s, rel, st); err != nil {
+			return err
+		}
+	}
+	s.memory.switching = run
 	for _, services := range []bool{true, false} {
 		for i := range st.Objects {
 			o := &st.Objects[i]

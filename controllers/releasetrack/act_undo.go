@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
@@ -120,27 +122,47 @@ func (r *Reconciler) deleteBroken(ctx context.Context, s *scope, content string)
 // undoSwitch moves the Services back to the active run, applies the other Stable objects as that has them, and makes its
 // autoscalers again. Workloads that start at the switch are missed by the planner, which runs the release again.
 func (r *Reconciler) undoSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped) error {
+	var errs []error
 	for _, services := range []bool{true, false} {
 		for i := range good.Objects {
 			o := &good.Objects[i]
-			moved := o.Narrow || o.Source.RefersVersioned || differs(rel, o)
-			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !moved {
-				continue
-			}
-			if err := r.takeAndApply(ctx, s, o); err != nil {
-				return err
+			moves := o.Narrow || o.Source.RefersVersioned || differs(rel, o)
+			if o.Class == v1alpha1.ClassStable && (o.Object.GetKind() == "Service") == services && moves {
+				errs = append(errs, r.giveBack(ctx, s, o))
 			}
 		}
 	}
-	if err := r.tuneInPlace(ctx, s, good, rel); err != nil {
-		return err
-	}
+	errs = append(errs, r.tuneInPlace(ctx, s, good, rel))
 	for _, o := range good.Objects {
 		if o.AtSwitch && !isWorkload(release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind()}) {
-			if err := r.Writer.Create(ctx, o.Object); err != nil {
-				return err
-			}
+			errs = append(errs, r.Writer.Create(ctx, o.Object))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// giveBack applies an object as the active release has it, unless it is so already: what the cluster refused to change may be
+// refused again.
+func (r *Reconciler) giveBack(ctx context.Context, s *scope, o *render.StampedObject) error {
+	if !o.Narrow && o.Source.RefersVersioned {
+		return r.takeAndApply(ctx, s, o)
+	}
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(o.Object.GroupVersionKind())
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(o.Object), live)
+	if err == nil && live.GetAnnotations()[v1alpha1.DigestAnnotation] == o.Source.Digest && (!o.Narrow || sameSelector(live, o.Object)) {
+		return nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return r.takeAndApply(ctx, s, o)
+}
+
+func sameSelector(a, b *unstructured.Unstructured) bool {
+	of := func(u *unstructured.Unstructured) map[string]string {
+		selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector")
+		return selector
+	}
+	return maps.Equal(of(a), of(b))
 }

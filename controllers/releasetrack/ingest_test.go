@@ -62,6 +62,14 @@ func TestChainFind(t *testing.T) {
 	if got := c.find(commitID("1")); got != passed {
 		t.Error("the one that was passed over is not found")
 	}
+	bare := newRelease("1", 4, skipped)
+	rejected := newRelease("1", 5, refusedFor("KindNotAllowed", "no"))
+	for _, order := range [][]*v1alpha1.ImmutableRelease{{bare, rejected}, {rejected, bare}} {
+		c.releases = order
+		if got := c.find(commitID("1")); got != rejected {
+			t.Errorf("found sequence %d, want the one that was rejected", got.Spec.Sequence)
+		}
+	}
 	c.inputs = release.Inputs("third", "1")
 	if c.find(commitID("1")) != nil {
 		t.Error("a release with other inputs is found")

@@ -52,6 +52,12 @@ func TestMemoryOfTracks(t *testing.T) {
 	if m.of(key("shop", "shop"), "") != a || m.of(key("shop", "other"), "") == a {
 		t.Error("tracks are mixed up")
 	}
+	if m.of(key("shop", "shop"), "one") != a || m.of(key("shop", "shop"), "one") != a || m.of(key("shop", "shop"), "") != a {
+		t.Error("a track is not known by its uid")
+	}
+	if m.of(key("shop", "shop"), "two") == a {
+		t.Error("another track of the same name goes on with what was remembered of the first")
+	}
 	m.forget(key("shop", "shop"))
 	if m.of(key("shop", "shop"), "") == a {
 		t.Error("a forgotten track is remembered")

@@ -114,6 +114,32 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// What a process has left that ended before it made the release is taken as it is when it is the same, and replaced when it is not.
+func TestLeftovers(t *testing.T) {
+	s := newStore(t)
+	data := noise(chunkSize + 1000)
+	save(t, s, data)
+	first := secrets(t, s)
+	save(t, s, data)
+	for i, secret := range secrets(t, s) {
+		if secret.ResourceVersion != first[i].ResourceVersion {
+			t.Errorf("%s was written again", secret.Name)
+		}
+	}
+	if err := s.Client.Delete(t.Context(), first[1].DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	other := s.secret(shop, 1, []byte("packed by another version"))
+	if err := s.Client.Create(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	saved := save(t, s, data)
+	got, err := s.Load(t.Context(), shop, saved)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("got %d bytes and %v", len(got), err)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	s := newStore(t)
 	if _, err := s.Save(t.Context(), shop, noise(MaxCompressed+1)); !errors.Is(err, ErrTooLarge) {

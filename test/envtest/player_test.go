@@ -47,7 +47,7 @@ func startPlayer(ctx context.Context) (<-chan struct{}, error) {
 		return []ctrl.Request{{NamespacedName: key("", o.GetNamespace())}}
 	})
 	err = ctrl.NewControllerManagedBy(mgr).Named("player").WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
-		Watches(&appsv1.Deployment{}, byNamespace).Watches(&corev1.Pod{}, byNamespace).
+		Watches(&appsv1.Deployment{}, byNamespace).Watches(&appsv1.StatefulSet{}, byNamespace).Watches(&corev1.Pod{}, byNamespace).
 		Watches(&corev1.Service{}, byNamespace).Watches(&discoveryv1.EndpointSlice{}, byNamespace).
 		Complete(reconcile.Func(p.play))
 	if err != nil {
@@ -69,7 +69,8 @@ func (p *player) play(ctx context.Context, req ctrl.Request) (ctrl.Result, error
 	var deployments appsv1.DeploymentList
 	var pods corev1.PodList
 	var services corev1.ServiceList
-	for _, list := range []client.ObjectList{&deployments, &pods, &services} {
+	var sets appsv1.StatefulSetList
+	for _, list := range []client.ObjectList{&deployments, &pods, &services, &sets} {
 		if err := p.List(ctx, list, client.InNamespace(ns)); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -99,6 +100,11 @@ func (p *player) play(ctx context.Context, req ctrl.Request) (ctrl.Result, error
 	for i := range deployments.Items {
 		d := &deployments.Items[i]
 		if err := p.deployment(ctx, d, owned[string(d.UID)]); err != nil {
+			return retry(err)
+		}
+	}
+	for i := range sets.Items {
+		if err := p.statefulSet(ctx, &sets.Items[i]); err != nil {
 			return retry(err)
 		}
 	}
@@ -175,6 +181,28 @@ func (p *player) deployment(ctx context.Context, d *appsv1.Deployment, pods []*c
 	copied := d.DeepCopy()
 	copied.Status = status
 	return p.Status().Update(ctx, copied)
+}
+
+// statefulSet has no pods: its status says that one is ready, or, with the annotation, that none is.
+func (p *player) statefulSet(ctx context.Context, s *appsv1.StatefulSet) error {
+	if i := slices.Index(s.Finalizers, metav1.FinalizerDeleteDependents); i >= 0 {
+		copied := s.DeepCopy()
+		copied.Finalizers = slices.Delete(copied.Finalizers, i, i+1)
+		return client.IgnoreNotFound(p.Update(ctx, copied))
+	}
+	ready := int32(1)
+	if s.Annotations[readyAnnotation] == "false" || s.Spec.Template.Annotations[readyAnnotation] == "false" {
+		ready = 0
+	}
+	want := appsv1.StatefulSetStatus{ObservedGeneration: s.Generation, Replicas: 1, CurrentReplicas: 1, UpdatedReplicas: 1,
+		ReadyReplicas: ready, AvailableReplicas: ready, CurrentRevision: "a", UpdateRevision: "a"}
+	want.CollisionCount = s.Status.CollisionCount
+	if equality.Semantic.DeepEqual(want, s.Status) {
+		return nil
+	}
+	copied := s.DeepCopy()
+	copied.Status = want
+	return client.IgnoreNotFound(p.Status().Update(ctx, copied))
 }
 
 func isReady(pod *corev1.Pod) bool {
