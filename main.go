@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -81,6 +82,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err != nil {
 		return fmt.Errorf("set up the Git cache: %w", err)
 	}
+	if err := findKinds(live); err != nil {
+		return err
+	}
 	if opts.createNamespace {
 		if err := ensureNamespace(ctx, live, namespace); err != nil {
 			return err
@@ -103,6 +107,21 @@ func operatorNamespace(flag string) (string, error) {
 		return "", errors.New("--namespace: say in which namespace archives and leases are kept (outside a cluster it cannot be found out)")
 	}
 	return strings.TrimSpace(string(data)), nil
+}
+
+// findKinds says what to do when the cluster does not know our kinds. Without, the caches would wait for them for minutes.
+func findKinds(c client.Client) error {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease"} {
+		gk := v1alpha1.GroupVersion.WithKind(kind).GroupKind()
+		_, err := c.RESTMapper().RESTMapping(gk, v1alpha1.GroupVersion.Version)
+		switch {
+		case apimeta.IsNoMatchError(err):
+			return fmt.Errorf("the cluster does not know the kind %s of %s: install the CustomResourceDefinitions first (make install)", kind, v1alpha1.GroupVersion)
+		case err != nil:
+			return fmt.Errorf("ask the cluster for the kind %s: %w", kind, err)
+		}
+	}
+	return nil
 }
 
 func ensureNamespace(ctx context.Context, c client.Client, name string) error {

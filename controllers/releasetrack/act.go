@@ -27,11 +27,7 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 		did, err := r.try(ctx, s, step)
 		acted = acted || did
 		if problem, refused := kube.AsRefusal(err); refused {
-			b := s.memory.block(step.Release, string(step.Kind), problem, r.Clock.Now())
-			if step.Kind == release.Switch {
-				s.memory.refusedSwitch = release.RunKey{Release: step.Release, Run: step.Run}
-			}
-			s.requeueAfter(b.until.Sub(r.Clock.Now()))
+			r.refusedStep(s, step, problem)
 			continue
 		}
 		if err != nil {
@@ -39,6 +35,19 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 		}
 	}
 	return acted, nil
+}
+
+// refusedStep blocks the release that a refused step is about until it may be tried again.
+func (r *Reconciler) refusedStep(s *scope, step release.Step, problem release.Problem) {
+	before, rel := s.memory.blocked[step.Release], s.releases[step.Release]
+	if rel != nil && (before == nil || before.problem.Reason != problem.Reason) {
+		r.event(rel, corev1.EventTypeWarning, problem.Reason, string(step.Kind), problem.Message)
+	}
+	if step.Kind == release.Switch {
+		s.memory.refusedSwitch = release.RunKey{Release: step.Release, Run: step.Run}
+	}
+	now := r.Clock.Now()
+	s.requeueAfter(s.memory.block(step.Release, string(step.Kind), problem, now).until.Sub(now))
 }
 
 // try does one step unless it was done a moment ago or is blocked.
@@ -220,9 +229,4 @@ func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.Immutable
 // flush makes a change of facts durable before the next step.
 func (r *Reconciler) flush(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	return r.writeRelease(ctx, s, rel, false)
-}
-
-// event publishes an event; the note is cut to what the API takes. Events are for people: nothing depends on one.
-func (r *Reconciler) event(rel *v1alpha1.ImmutableRelease, kind, reason, action, note string) {
-	r.Recorder.Eventf(rel, nil, kind, reason, action, "%s", cut(note, 1000))
 }

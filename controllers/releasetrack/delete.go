@@ -42,7 +42,10 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	}
 	if !keep {
 		gone, err := r.removeEverything(ctx, s)
-		if err = ignoreConflict(err); err != nil || !gone {
+		if apierrors.IsConflict(err) {
+			return again(err)
+		}
+		if err != nil || !gone {
 			statusErr := ignoreConflict(r.writeDeleting(ctx, s, err))
 			if _, refused := kube.AsRefusal(err); refused {
 				err = nil // it is in status, and is tried again in any case

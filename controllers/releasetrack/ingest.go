@@ -45,7 +45,7 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 		return nil // what went wrong is in status; an answer to an earlier spec is of no use
 	}
 	if len(l.found.commits) > 0 {
-		if len(s.releases) == 0 && pathMissing(l.found.newest) {
+		if pathMissing(l.found.newest) && !s.hadPath(l.request.path) {
 			r.Git.fail(l, &sourceError{v1alpha1.GitPathReason, l.found.newest.refusal.Message})
 			return nil
 		}
@@ -70,6 +70,17 @@ func (f *Follower) fail(l *look, err error) {
 	t := f.of(l.request.track)
 	t.problem = err
 	t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
+}
+
+// hadPath: there is a release of this path. A commit that removes the path is rejected; a path that never was is a mistake in the
+// track, and no release is made of it.
+func (s *scope) hadPath(path string) bool {
+	for _, rel := range s.releases {
+		if cleanPath(rel.Spec.Source.Path) == path {
+			return true
+		}
+	}
+	return false
 }
 
 func pathMissing(c rendered) bool {

@@ -270,6 +270,25 @@ func TestIngestOfAMissingPath(t *testing.T) {
 	}
 }
 
+// A track that is pointed at a path that never was keeps what runs, and its head.
+func TestIngestOfAPathThatNeverWas(t *testing.T) {
+	old := newRelease("1", 1, active)
+	track := newTrack(func(t *v1alpha1.ReleaseTrack) {
+		t.Spec.Source.Path, t.Status.HeadRelease = "./deploi", old.Name
+	})
+	r := newReconciler(t, track, old.DeepCopy())
+	s := newScopeOf(track, old)
+	l := lookWith(t, track, commitID("1"))
+	l.request.path = "deploi"
+	l.found.newest = rendered{refusal: &v1alpha1.ReleaseRefusal{Reason: render.ReasonPathNotFound, Message: "deploi: not there"}}
+	if err := r.ingest(t.Context(), s, l); err != nil {
+		t.Fatal(err)
+	}
+	if got := releasesIn(t, r.Client); len(got) != 1 || s.track.Status.HeadRelease != old.Name || sourceReason(r.Git.state(l.request.track).problem) != v1alpha1.GitPathReason {
+		t.Errorf("%d releases, head %q, %v", len(got), s.track.Status.HeadRelease, r.Git.state(l.request.track).problem)
+	}
+}
+
 // An API server that refuses a write leaves observedRevision where it was, so that the commit is looked for again.
 func TestIngestThatFails(t *testing.T) {
 	track := newTrack()

@@ -136,6 +136,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	if err := r.Client.Status().Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	r.tellOfTrack(s)
 	delete(s.memory.waiting, "")
 	s.memory.unwritten = nil
 	return nil
@@ -183,7 +184,7 @@ func describeSource(s *scope, set func(kind string, ok bool, reason, message str
 		apimeta.RemoveStatusCondition(conditions, v1alpha1.HistoryRewrittenCondition)
 	}
 	if s.source.problem == nil {
-		message := "every commit up to " + s.track.Status.ObservedRevision + " has its outcome"
+		message := "looked at every commit up to " + s.track.Status.ObservedRevision
 		if s.source.leftOut > 0 {
 			message += fmt.Sprintf("; %d older commits of the last push were skipped without a release of their own", s.source.leftOut)
 		}
@@ -229,9 +230,9 @@ var terminalSource = map[string]bool{
 //  1. the reconcile itself failed
 //  2. the pin cannot be obeyed
 //  3. a release is staging, or waits for the cluster
-//  4. the head release was rejected, or has failed
-//  5. the active release is not healthy
-//  6. the source cannot be read (a pinned track does not need it)
+//  4. the active release is not healthy
+//  5. the source cannot be read (a pinned track does not need it)
+//  6. the head release was rejected, or has failed
 //  7. nothing is released yet
 //  8. all is as asked
 func summarize(s *scope, failure error) summary {
@@ -244,9 +245,15 @@ func summarize(s *scope, failure error) summary {
 	if sum, ok := summarizeRollout(s); ok {
 		return sum
 	}
+	if sum, ok := summarizeActive(s); ok {
+		return sum
+	}
 	if c := apimeta.FindStatusCondition(s.track.Status.Conditions, v1alpha1.SourceFetchedCondition); s.track.Spec.Pin == "" && c != nil && c.Status == "False" {
 		terminal := terminalSource[c.Reason]
-		return summary{stalled: terminal, reconciling: !terminal, reason: c.Reason, message: c.Message}
+		return summary{stalled: terminal, reconciling: !terminal, reason: c.Reason, message: c.Message + servesOn(s)}
+	}
+	if sum, ok := summarizeHead(s); ok {
+		return sum
 	}
 	active := s.releases[s.plan.Active]
 	switch {
@@ -268,10 +275,24 @@ func readyMessage(s *scope, active *v1alpha1.ImmutableRelease) string {
 	case s.track.Spec.Suspend:
 		message += "; suspended, no new commits are looked for"
 	}
+	if !active.DeletionTimestamp.IsZero() {
+		message += "; somebody has deleted that release: it goes once another one takes the traffic"
+	}
 	return message
 }
 
+// summarizeRollout also names a newer commit that was rejected: it is not what is waited for, and would be overlooked.
 func summarizeRollout(s *scope) (summary, bool) {
+	sum, ok := summarizeTarget(s)
+	head := s.releases[s.track.Status.HeadRelease]
+	if ok && head != nil && release.IsRefused(head) && s.track.Spec.Pin == "" && head.Name != s.plan.Target {
+		sum.message += fmt.Sprintf("; the newest commit was rejected, see release %s: %s", head.Name, head.Spec.Refusal.Message)
+	}
+	return sum, ok
+}
+
+// summarizeTarget tells of a release that is on its way, or that is wanted and not started.
+func summarizeTarget(s *scope) (summary, bool) {
 	if name := s.plan.Staging; name != "" {
 		message := fmt.Sprintf("release %s is being staged", name)
 		if w := s.plan.Waiting[name]; w.Message != "" {
@@ -293,9 +314,10 @@ func summarizeRollout(s *scope) (summary, bool) {
 		}
 		return sum, true
 	}
-	if sum, ok := summarizeHead(s); ok {
-		return sum, true
-	}
+	return summary{}, false
+}
+
+func summarizeActive(s *scope) (summary, bool) {
 	if st, ok := s.plan.Stalled[s.plan.Active]; ok && s.plan.Active != "" {
 		return summary{stalled: true, reason: st.Reason, message: st.Message}, true
 	}
@@ -307,26 +329,29 @@ func summarizeRollout(s *scope) (summary, bool) {
 	return summary{}, false
 }
 
+func servesOn(s *scope) string {
+	if s.plan.Active == "" {
+		return "; nothing runs"
+	}
+	return fmt.Sprintf("; release %s serves on", s.plan.Active)
+}
+
 // summarizeHead says that the newest commit did not make it, and what serves on.
 func summarizeHead(s *scope) (summary, bool) {
 	head := s.releases[s.track.Status.HeadRelease]
 	if head == nil || s.track.Spec.Pin != "" {
 		return summary{}, false
 	}
-	serving := "; nothing runs"
-	if s.plan.Active != "" {
-		serving = fmt.Sprintf("; release %s serves on", s.plan.Active)
-	}
 	switch {
 	case release.IsRefused(head):
 		return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
-			message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, serving)}, true
+			message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, servesOn(s))}, true
 	case release.IsFailed(head) && head.Status.ActiveRun == 0:
 		why := ""
 		if c := apimeta.FindStatusCondition(head.Status.Conditions, v1alpha1.HealthyCondition); c != nil {
 			why = ": " + c.Message
 		}
-		return summary{stalled: true, reason: v1alpha1.ReleaseFailedReason, message: fmt.Sprintf("release %s failed%s%s", head.Name, why, serving)}, true
+		return summary{stalled: true, reason: v1alpha1.ReleaseFailedReason, message: fmt.Sprintf("release %s failed%s%s", head.Name, why, servesOn(s))}, true
 	}
 	return summary{}, false
 }

@@ -87,8 +87,23 @@ func TestDescribeTrack(t *testing.T) {
 				s.plan.Waiting[two] = release.Problem{Reason: "ArchiveMissing", Message: "the archive is missing"}
 			},
 			status: "False", reason: "ArchiveMissing", words: "the archive is missing", others: "Reconciling"},
-		"head rejected": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1, active, unhealthy), rejectedHead},
+		"next, refused by the cluster, and the newest commit was rejected": {track: newTrack(head("shop-3333333333")),
+			releases: []*v1alpha1.ImmutableRelease{one, newRelease("2", 2), newRelease("3", 3, refusedFor(render.ReasonInvalidYAML, "deploy/a.yaml:3: broken"))},
+			change: func(s *scope) {
+				s.plan.Target = two
+				s.memory.block(two, "Begin", release.Problem{Reason: "UnknownKind", Message: "Widget"}, present)
+			},
+			status: "False", reason: "UnknownKind", words: "Widget; the newest commit was rejected, see release shop-3333333333: deploy/a.yaml:3: broken", others: "Reconciling"},
+		"head rejected, and Git cannot be reached now": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, rejectedHead},
 			change: func(s *scope) { s.source = sourceState{looked: true, problem: unreachable} },
+			status: "False", reason: "RepositoryUnreachable", words: "no connection; release shop-1111111111 serves on", others: "Reconciling"},
+		"head rejected, and active is not healthy": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1, active, unhealthy), rejectedHead},
+			status: "False", reason: "Progressing", words: "release shop-1111111111: 0 of 2 replicas ready", others: "Reconciling"},
+		"active is being deleted": {track: newTrack(head("shop-1111111111")), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1, active, func(r *v1alpha1.ImmutableRelease) {
+			now := metav1.NewTime(present)
+			r.DeletionTimestamp = &now
+		})}, status: "True", reason: "Succeeded", words: "somebody has deleted that release"},
+		"head rejected": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, rejectedHead},
 			status: "False", reason: "ReleaseRejected", words: "deploy/a.yaml:3: broken; release shop-1111111111 serves on", others: "Stalled"},
 		"head rejected, nothing runs": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{rejectedHead},
 			status: "False", reason: "ReleaseRejected", words: "broken; nothing runs", others: "Stalled"},

@@ -229,7 +229,7 @@ func TestForgedRelease(t *testing.T) {
 	// The highest sequence leaves no room; the track says so, and goes on when it is gone.
 	highest := forge("evil-highest", 1_000_000_000_000, nil)
 	third := s.commit(shop("web", "3"))
-	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.InternalErrorReason, highest.Name, "delete it")
+	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.RefusedByClusterReason, highest.Name, "delete it")
 	if err := isServing(t.Context(), s.ns, releaseOf("shop", second)); err != nil {
 		t.Error(err)
 	}
