@@ -86,7 +86,7 @@ type TrackSource struct {
 	// url of the repository: http, https or ssh. Credentials belong into the Secret, not here.
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^(http|https|ssh)://[^/\s-]\S*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ssh)://[^/\\\\s-][^\\\\s]*$')",message="url must begin with http://, https:// or ssh:// and hold no spaces; git@host:path is written ssh://git@host/path"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/]*:[^/]*@')",message="url must not hold credentials; put username and password into the Secret named by secretRef"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^ssh://([^/]*@)?-')",message="the host of url begins with a dash"
 	// +required

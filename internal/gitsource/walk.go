@@ -189,7 +189,7 @@ func (w *walker) merged(
 
 func notAncestor(from, to plumbing.Hash) error {
 	return fault.New(fault.NotAncestor, fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the "+
-		"history was rewritten (force-push)", from, to), nil)
+		"history was rewritten (force-push). Restore the branch, or follow the procedure in docs/spec/releasetrack.md, Rewritten history", from, to), nil)
 }
 
 // changes compares each commit of the line with its first parent, and the last one with start, if start was merged.

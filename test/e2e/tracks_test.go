@@ -118,9 +118,12 @@ func TestNewerCommitsReplaceThoseNotLive(t *testing.T) {
 
 func TestCommitWithoutChange(t *testing.T) {
 	s := tell(t)
-	first := s.commit(shop("1"))
+	files := shop("1")
+	files["deploy/extra.yaml"] = service("extra", "")
+	first := s.commit(files)
 	s.makeTrack("shop")
 	s.live(first)
+	s.Expect(s.kubectl("get", "service", "-o", "name")).To(gomega.ContainSubstring("service/extra"))
 	was := uids(s.podsOf(first))
 
 	same := s.commit(map[string]string{"deploy/web.yaml": "# the same\n" + app("web", "1")})
@@ -135,8 +138,9 @@ func TestCommitWithoutChange(t *testing.T) {
 	s.trackUntil("shop", "the tip observed", func(t *v1alpha1.ReleaseTrack) bool { return t.Status.ObservedRevision == "main@sha1:"+elsewhere })
 	s.Expect(s.kubectl("get", "irel", "-o", "name")).NotTo(gomega.ContainSubstring(elsewhere[:10]))
 
-	// Only Stable objects differ: they are applied, and the workloads stay.
-	stable := s.commit(map[string]string{"deploy/service.yaml": service("web", "  sessionAffinity: ClientIP"), "deploy/ingress.yaml": ingress("web", "shop.example")})
+	// Only Stable objects differ: they are applied, what left Git goes, and the workloads stay.
+	stable := s.commit(map[string]string{"deploy/service.yaml": service("web", "  sessionAffinity: ClientIP"), "deploy/ingress.yaml": ingress("web", "shop.example")},
+		gitserver.Delete("deploy/extra.yaml"))
 	guest := s.live(stable)
 	s.Expect(guest.Spec.WorkloadsFrom).To(gomega.Equal(first))
 	s.Expect(guest.Status.Workloads).To(gomega.HaveValue(gomega.Equal(v1alpha1.RunReference{Release: first, Run: 1})))
@@ -146,6 +150,8 @@ func TestCommitWithoutChange(t *testing.T) {
 		s.Expect(uids(s.podsOf(first))).To(gomega.Equal(was), "the same pods serve")
 		return nil
 	})
+	s.Eventually(func() string { return s.kubectl("get", "service", "-o", "name") }, 30*time.Second, 100*time.Millisecond).ShouldNot(gomega.ContainSubstring("service/extra"))
+	s.Expect(uids(s.podsOf(first))).To(gomega.Equal(was), "the same pods serve")
 	host := s.reaches(first, v1alpha1.PhaseDraining)
 	s.Expect(condition(host.Status.Conditions, v1alpha1.ReplicasTerminatedCondition).Reason).To(gomega.Equal(v1alpha1.WorkloadsInUseReason))
 
