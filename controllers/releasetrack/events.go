@@ -23,7 +23,8 @@ var ordinary = map[string]bool{
 	v1alpha1.SuspendedReason: true, v1alpha1.DeletingReason: true, v1alpha1.InternalErrorReason: true,
 }
 
-// tellOfTrack publishes an event when the track is in trouble that it was not in before, and when it is ready again.
+// tellOfTrack publishes an event when the track is in trouble that it was not in before, and when that has passed. Rollouts have
+// events of their own, on their release.
 func (r *Reconciler) tellOfTrack(s *scope) {
 	now := apimeta.FindStatusCondition(s.track.Status.Conditions, v1alpha1.ReadyCondition)
 	was := apimeta.FindStatusCondition(s.stored.Conditions, v1alpha1.ReadyCondition)
@@ -34,7 +35,7 @@ func (r *Reconciler) tellOfTrack(s *scope) {
 	switch {
 	case trouble(now) && (was.Reason != now.Reason || was.Status != now.Status):
 		r.event(s.track, corev1.EventTypeWarning, now.Reason, "Follow", now.Message)
-	case now.Status == metav1.ConditionTrue && was.Status == metav1.ConditionFalse:
+	case now.Status == metav1.ConditionTrue && trouble(was):
 		r.event(s.track, corev1.EventTypeNormal, now.Reason, "Follow", now.Message)
 	}
 }

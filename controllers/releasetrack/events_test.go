@@ -33,7 +33,7 @@ func TestEventsOfTrack(t *testing.T) {
 		states []state
 		want   []string
 	}{
-		"a rollout":        {states: []state{{no, "WaitingForGit", ""}, {no, "Progressing", "1 of 2"}, {yes, "Succeeded", "live"}}, want: []string{"Normal Succeeded live"}},
+		"a rollout":        {states: []state{{no, "WaitingForGit", ""}, {no, "Progressing", "1 of 2"}, {yes, "Succeeded", "live"}}},
 		"ready all along":  {states: []state{{yes, "Succeeded", "one"}, {yes, "Succeeded", "two"}}},
 		"trouble at first": {states: []state{{no, "InvalidURL", "no"}}, want: []string{"Warning InvalidURL no"}},
 		"trouble, other trouble, and its end": {
