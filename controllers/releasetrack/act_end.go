@@ -203,27 +203,32 @@ func (r *Reconciler) pruneOne(ctx context.Context, rel *v1alpha1.ImmutableReleas
 	if o.Kind == "PersistentVolumeClaim" {
 		return nil
 	}
-	mapping, err := r.Live.RESTMapper().RESTMapping(schema.GroupKind{Group: o.Group, Kind: o.Kind})
+	live, err := r.ours(ctx, rel, schema.GroupKind{Group: o.Group, Kind: o.Kind}, o.Name)
+	if err != nil || live == nil || live.Annotations[v1alpha1.PruneAnnotation] == v1alpha1.PruneDisabled {
+		return err
+	}
+	return r.Writer.Delete(ctx, live)
+}
+
+// ours reads an object of a release that keeps its name; nil when it is not there, not the track's, or being deleted. It is looked
+// for in the namespace of the release, whatever that says: releases can be written by people.
+func (r *Reconciler) ours(ctx context.Context, rel *v1alpha1.ImmutableRelease, gk schema.GroupKind, name string) (*metav1.PartialObjectMetadata, error) {
+	mapping, err := r.Live.RESTMapper().RESTMapping(gk)
 	if apimeta.IsNoMatchError(err) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(mapping.GroupVersionKind)
-	// Not that of the object: releases can be written by people, and reach no further than their own namespace.
 	u.SetNamespace(rel.Namespace)
-	u.SetName(o.Name)
+	u.SetName(name)
 	live, err := r.Writer.Metadata(ctx, u)
-	if err != nil || live == nil {
-		return err
+	if err != nil || live == nil || live.Labels[v1alpha1.TrackLabel] != rel.Spec.Track || !live.DeletionTimestamp.IsZero() {
+		return nil, err
 	}
-	ours := live.Labels[v1alpha1.TrackLabel] == rel.Spec.Track
-	if !ours || live.Annotations[v1alpha1.PruneAnnotation] == v1alpha1.PruneDisabled || !live.DeletionTimestamp.IsZero() {
-		return nil
-	}
-	return r.Writer.Delete(ctx, live)
+	return live, nil
 }
 
 // forgetRelease deletes the archive, then lets the object go.

@@ -90,16 +90,8 @@ func find(st *render.Stamped, key release.ObjectKey) *render.StampedObject {
 
 // deleteMade deletes an InPlace workload that the run has made. One that was there before stays: it may hold what nobody else has.
 func (r *Reconciler) deleteMade(ctx context.Context, rel *v1alpha1.ImmutableRelease, key release.ObjectKey) error {
-	mapping, err := r.Live.RESTMapper().RESTMapping(schema.GroupKind{Group: key.Group, Kind: key.Kind})
-	if err != nil {
-		return err
-	}
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(mapping.GroupVersionKind)
-	u.SetNamespace(rel.Namespace)
-	u.SetName(key.Name)
-	live, err := r.Writer.Metadata(ctx, u)
-	if err != nil || live == nil || live.Labels[v1alpha1.TrackLabel] != rel.Spec.Track || !live.DeletionTimestamp.IsZero() {
+	live, err := r.ours(ctx, rel, schema.GroupKind{Group: key.Group, Kind: key.Kind}, key.Name)
+	if err != nil || live == nil {
 		return err
 	}
 	// Creation has the precision of a second.

@@ -36,57 +36,6 @@ func (p *planner) waitBehindStaging() {
 	}
 }
 
-// keepActive looks whether the active run still has all its workloads; one that lost any is run again beside what is
-// left (a Recreate workload stopped for a successor that failed, or a workload that somebody deleted). One attempt: a run
-// that failed is not repeated until something changes.
-func (p *planner) keepActive() {
-	r := p.active
-	if r == nil {
-		return
-	}
-	if r.Status.Run > r.Status.ActiveRun && r.Status.Outcome != v1alpha1.OutcomePreempted {
-		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
-			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
-		return
-	}
-	if key, gone := p.missing(); gone {
-		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
-		return
-	}
-	if p.lacksInPlace() {
-		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
-	}
-}
-
-// lacksInPlace: an InPlace workload of the active release was deleted. It has no run; it is made again as it was.
-func (p *planner) lacksInPlace() bool {
-	content := p.view.Contents[p.active.Name]
-	if content == nil {
-		return false
-	}
-	for key := range content.InPlace {
-		if _, ok := p.view.InPlace[key]; !ok {
-			return true
-		}
-	}
-	return false
-}
-
-// missing is the first workload that the active release holds and its run does not have, or not for long.
-func (p *planner) missing() (ObjectKey, bool) {
-	content := p.view.Contents[p.active.Name]
-	if content == nil {
-		return ObjectKey{}, false
-	}
-	run := p.view.Runs[ActiveKey(p.active)]
-	for _, key := range slices.Concat(content.Workloads, content.Recreate, content.AtSwitch) {
-		if w, ok := run.Workloads[key]; !ok || w.Deleting {
-			return key, true
-		}
-	}
-	return ObjectKey{}, false
-}
-
 // start begins the first or another run of a release that is not under way.
 func (p *planner) start(r *v1alpha1.ImmutableRelease) {
 	if p.changesNothing(r) {
@@ -113,12 +62,6 @@ func (p *planner) cannotStart(r *v1alpha1.ImmutableRelease) bool {
 // changesNothing: the release was not started yet, and what it holds runs already. A person who pins it gets it run.
 func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
 	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin
-}
-
-// workloadsLive: the active run is known to be whole, so that a release that differs in Stable objects only can use it.
-func (p *planner) workloadsLive() bool {
-	_, gone := p.missing()
-	return p.active.Status.Run == p.active.Status.ActiveRun && !gone && p.view.Contents[p.active.Name] != nil
 }
 
 // begin raises the run above every run that was ever seen, in status or on a label. The first run of a release that differs
