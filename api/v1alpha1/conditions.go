@@ -56,7 +56,9 @@ const (
 	DeletingReason           = "Deleting"
 	PodsNotTerminatingReason = "PodsNotTerminating"
 	RestartFailedReason      = "RestartFailed"
-	InternalErrorReason      = "InternalError"
+	// MissedScheduleReason is of an event only.
+	MissedScheduleReason = "MissedSchedule"
+	InternalErrorReason  = "InternalError"
 )
 
 // Reasons of SourceFetched=False; docs/spec/releasetrack.md says what to do about each. While one holds, nothing new is

@@ -228,7 +228,7 @@ const (
 )
 
 // ReleaseOutcome says why a release ended, where that is not plain from its phase.
-// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;SupersededBeforeStart;NoChange
+// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;JobFailed;SupersededBeforeStart;NoChange
 type ReleaseOutcome string
 
 const (
@@ -240,6 +240,8 @@ const (
 	OutcomePreempted ReleaseOutcome = "Preempted"
 	// OutcomeProgressDeadlineExceeded: it did not become healthy in time.
 	OutcomeProgressDeadlineExceeded ReleaseOutcome = "ProgressDeadlineExceeded"
+	// OutcomeJobFailed: a Job of it failed for good, before it took traffic.
+	OutcomeJobFailed ReleaseOutcome = "JobFailed"
 	// OutcomeSupersededBeforeStart: a newer commit came before this one was started.
 	OutcomeSupersededBeforeStart ReleaseOutcome = "SupersededBeforeStart"
 	// OutcomeNoChange: nothing differs from the release named in workloadsFrom.
@@ -291,6 +293,13 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Outcome ReleaseOutcome `json:"outcome,omitempty"`
 
+	// jobs of the last run, and of the active one, that have finished. A Job that is listed here is not made again in that run,
+	// whatever becomes of the object.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +optional
+	Jobs []ReleaseJob `json:"jobs,omitempty"`
+
 	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, Deletable.
 	// +listType=map
 	// +listMapKey=type
@@ -311,6 +320,36 @@ type RunReference struct {
 	// +required
 	Run int32 `json:"run"`
 }
+
+// ReleaseJob is a Job of a run that has finished.
+type ReleaseJob struct {
+	// name in Git.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// run of the release that it belongs to.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	// +required
+	Run int32 `json:"run"`
+	// result: Succeeded, or Failed for good (its backoffLimit or activeDeadlineSeconds is exceeded).
+	// +required
+	Result JobResult `json:"result"`
+	// seen is when the operator saw that it had finished.
+	// +required
+	Seen metav1.MicroTime `json:"seen"`
+}
+
+// JobResult is how a Job ended.
+// +kubebuilder:validation:Enum=Succeeded;Failed
+type JobResult string
+
+const (
+	// JobSucceeded: condition Complete.
+	JobSucceeded JobResult = "Succeeded"
+	// JobFailed: condition Failed.
+	JobFailed JobResult = "Failed"
+)
 
 // ReleaseReplicas counts pods of a release.
 type ReleaseReplicas struct {

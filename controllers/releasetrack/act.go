@@ -3,6 +3,7 @@ package releasetrack
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -157,6 +158,8 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	if step.Shared != nil {
 		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
 	}
+	// What has ended in the active run stays noted; a new run starts its Jobs anew.
+	status.Jobs = slices.DeleteFunc(status.Jobs, func(j v1alpha1.ReleaseJob) bool { return j.Run != status.ActiveRun })
 	delete(s.memory.swept, rel.Name)
 	s.memory.begun = release.RunKey{Release: rel.Name, Run: step.Run}
 	removeCondition(rel, v1alpha1.DeletableCondition, v1alpha1.HealthyCondition)

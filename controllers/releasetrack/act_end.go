@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,8 @@ import (
 var liveKinds = []schema.GroupVersionKind{
 	appsv1.SchemeGroupVersion.WithKind("Deployment"),
 	appsv1.SchemeGroupVersion.WithKind("ReplicaSet"),
+	batchv1.SchemeGroupVersion.WithKind("CronJob"),
+	batchv1.SchemeGroupVersion.WithKind("Job"),
 	corev1.SchemeGroupVersion.WithKind("Pod"),
 }
 
@@ -54,7 +57,7 @@ func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.
 	})
 }
 
-// deleteWorkloads deletes the workloads of runs, Deployments and bare pods, that are chosen by their run and their name in Git. One
+// deleteWorkloads deletes the workloads of runs that are chosen by their run and their name in Git. One
 // that may not be deleted does not keep the others.
 func (r *Reconciler) deleteWorkloads(ctx context.Context, s *scope, chosen func(release.RunKey, release.ObjectKey) bool) error {
 	names := s.gitNames()
@@ -65,8 +68,12 @@ func (r *Reconciler) deleteWorkloads(ctx context.Context, s *scope, chosen func(
 			errs = append(errs, r.Writer.Delete(ctx, obj))
 		}
 	}
-	for _, d := range s.world.deployments {
-		remove(d, "apps", "Deployment")
+	for _, w := range s.world.workloads() {
+		// A Job that a schedule has started may finish, unless the track itself goes.
+		if j, ok := w.object.(*batchv1.Job); ok && jobHealth(j, nil).Finishing && s.track.DeletionTimestamp.IsZero() {
+			continue
+		}
+		remove(w.object, w.group, w.kind)
 	}
 	for _, p := range s.world.pods {
 		if len(p.OwnerReferences) == 0 {

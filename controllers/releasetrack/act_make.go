@@ -49,12 +49,17 @@ func (r *Reconciler) makeRun(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 		if o.Class != v1alpha1.ClassVersioned || o.AtSwitch {
 			continue
 		}
-		if o.Object.GetKind() == "Deployment" {
+		switch o.Object.GetKind() {
+		case "Deployment":
 			r.startAtScale(s, st, o)
 			workloads = append(workloads, o.Object)
-		} else if o.Object.GetKind() == "Pod" {
+		case "Pod":
 			workloads = append(workloads, o.Object)
-		} else {
+		case "Job":
+			if release.JobResult(rel, key.Run, o.Source.Object.GetName()) == "" {
+				workloads = append(workloads, o.Object)
+			}
+		default:
 			config = append(config, o.Object)
 		}
 	}

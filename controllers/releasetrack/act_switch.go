@@ -82,14 +82,9 @@ func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamp
 // liveTemplate is the pod template of a live InPlace workload, and the content that it carries.
 func (s *scope) liveTemplate(kind, name string) (map[string]any, string) {
 	var template *corev1.PodTemplateSpec
-	for _, set := range s.world.statefulSets {
-		if kind == "StatefulSet" && set.Name == name {
-			template = &set.Spec.Template
-		}
-	}
-	for _, d := range s.world.deployments {
-		if kind == "Deployment" && d.Name == name {
-			template = &d.Spec.Template
+	for _, w := range s.world.inPlace() {
+		if w.kind == kind && w.object.GetName() == name {
+			template = w.template
 		}
 	}
 	if template == nil {
@@ -118,6 +113,7 @@ func (r *Reconciler) mustMove(s *scope, o *render.StampedObject, key release.Run
 // replaceAtSwitch deletes what other runs have of the kinds that start at the switch, and creates the run's own: two
 // autoscalers, or two consumers of a queue, must not be at work together.
 func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, key release.RunKey) error {
+	from := r.Clock.Now()
 	if err := r.stopAtSwitch(ctx, s, rel, key); err != nil {
 		return err
 	}
@@ -135,6 +131,7 @@ func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha
 			}
 		}
 	}
+	r.noteMissed(s, rel, st, from)
 	return nil
 }
 

@@ -27,7 +27,8 @@ import (
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status;immutablereleases/status,verbs=patch
-// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete

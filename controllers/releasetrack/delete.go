@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -111,7 +111,8 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 // anyLeft lists live what runs of a release or with content of one. The track's label alone does not make an object ours: other
 // operators copy labels.
 func (r *Reconciler) anyLeft(ctx context.Context, s *scope) (bool, error) {
-	for _, gvk := range append([]schema.GroupVersionKind{{Group: "apps", Version: "v1", Kind: "StatefulSet"}}, liveKinds...) {
+	inPlace := []schema.GroupVersionKind{appsv1.SchemeGroupVersion.WithKind("StatefulSet"), appsv1.SchemeGroupVersion.WithKind("DaemonSet")}
+	for _, gvk := range append(inPlace, liveKinds...) {
 		for _, ours := range []string{v1alpha1.ReleaseLabel, v1alpha1.ContentLabel} {
 			list := &metav1.PartialObjectMetadataList{}
 			list.SetGroupVersionKind(gvk)
@@ -131,16 +132,10 @@ func (r *Reconciler) anyLeft(ctx context.Context, s *scope) (bool, error) {
 // deleteInPlace deletes the workloads that carry no run.
 func (r *Reconciler) deleteInPlace(ctx context.Context, s *scope) error {
 	var errs []error
-	remove := func(obj client.Object, template *corev1.PodTemplateSpec) {
-		if template.Labels[v1alpha1.ContentLabel] != "" && obj.GetDeletionTimestamp().IsZero() {
-			errs = append(errs, r.Writer.Delete(ctx, obj))
+	for _, w := range s.world.inPlace() {
+		if w.template.Labels[v1alpha1.ContentLabel] != "" && w.object.GetDeletionTimestamp().IsZero() {
+			errs = append(errs, r.Writer.Delete(ctx, w.object))
 		}
-	}
-	for _, set := range s.world.statefulSets {
-		remove(set, &set.Spec.Template)
-	}
-	for _, d := range s.world.deployments {
-		remove(d, &d.Spec.Template)
 	}
 	return errors.Join(errs...)
 }

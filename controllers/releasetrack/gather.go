@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
@@ -20,15 +21,6 @@ import (
 
 // podSample is how many pods a message names.
 const podSample = 3
-
-// world is what the cache holds of a track. Objects in it belong to the cache and are not changed.
-type world struct {
-	pods         []*corev1.Pod
-	deployments  []*appsv1.Deployment
-	statefulSets []*appsv1.StatefulSet
-	services     map[string]*corev1.Service
-	slices       []*discoveryv1.EndpointSlice
-}
 
 // gather reads the world and makes the planner's view of it.
 func (r *Reconciler) gather(ctx context.Context, s *scope) error {
@@ -94,15 +86,18 @@ func (r *Reconciler) readWorld(ctx context.Context, s *scope) error {
 	var pods corev1.PodList
 	var deployments appsv1.DeploymentList
 	var statefulSets appsv1.StatefulSetList
+	var daemonSets appsv1.DaemonSetList
+	var jobs batchv1.JobList
+	var cronJobs batchv1.CronJobList
 	var services corev1.ServiceList
 	var endpoints discoveryv1.EndpointSliceList
-	for _, list := range []client.ObjectList{&pods, &deployments, &statefulSets, &services, &endpoints} {
+	for _, list := range []client.ObjectList{&pods, &deployments, &statefulSets, &daemonSets, &jobs, &cronJobs, &services, &endpoints} {
 		if err := r.Client.List(ctx, list, in, of, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("read the cache: %w", err)
 		}
 	}
 	s.world = world{pods: byName(pods.Items), deployments: byName(deployments.Items), statefulSets: byName(statefulSets.Items),
-		slices: byName(endpoints.Items), services: map[string]*corev1.Service{}}
+		daemonSets: byName(daemonSets.Items), jobs: byName(jobs.Items), cronJobs: byName(cronJobs.Items), slices: byName(endpoints.Items), services: map[string]*corev1.Service{}}
 	for i := range services.Items {
 		s.world.services[services.Items[i].Name] = &services.Items[i]
 	}

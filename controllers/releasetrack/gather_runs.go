@@ -36,15 +36,13 @@ func (s *scope) runs() map[release.RunKey]release.Run {
 			})
 		}
 	}
-	for _, d := range s.world.deployments {
-		key := runKey(d.Labels)
-		if key.Run == 0 {
-			continue
+	for _, w := range s.world.workloads() {
+		if key := runKey(w.object.GetLabels()); key.Run != 0 {
+			update(key, func(run *release.Run) {
+				run.Workloads[gitKey(names, w.group, w.kind, w.object.GetName())] = w.health(s.podsOf(w.object.GetName()))
+				noteDeletion(run, w.object)
+			})
 		}
-		update(key, func(run *release.Run) {
-			run.Workloads[gitKey(names, "apps", "Deployment", d.Name)] = apply.DeploymentHealth(d, s.podsOf(d.Name))
-			noteDeletion(run, d)
-		})
 	}
 	for key := range s.memory.made {
 		if _, ok := out[key]; ok {
@@ -99,8 +97,8 @@ func (s *scope) podsOf(deployment string) []*corev1.Pod {
 // gitNames maps the stamped names of workloads, of every run that has any, to their names in Git.
 func (s *scope) gitNames() map[string]string {
 	present := map[release.RunKey]bool{}
-	for _, d := range s.world.deployments {
-		present[runKey(d.Labels)] = true
+	for _, w := range s.world.workloads() {
+		present[runKey(w.object.GetLabels())] = true
 	}
 	for _, p := range s.world.pods {
 		present[runKey(p.Labels)] = true
@@ -136,16 +134,10 @@ func identity(rel *v1alpha1.ImmutableRelease, run int32) render.Identity {
 // inPlace reads the state of InPlace workloads: those of the track that carry no run.
 func (s *scope) inPlace() map[release.ObjectKey]release.InPlace {
 	out := map[release.ObjectKey]release.InPlace{}
-	for _, set := range s.world.statefulSets {
-		content := set.Spec.Template.Labels[v1alpha1.ContentLabel]
-		out[release.ObjectKey{Group: "apps", Kind: "StatefulSet", Name: set.Name}] = release.InPlace{
-			Content: content, Workload: apply.StatefulSetHealth(set, s.podsOf(set.Name))}
-	}
-	for _, d := range s.world.deployments {
-		if content := d.Spec.Template.Labels[v1alpha1.ContentLabel]; content != "" {
-			out[release.ObjectKey{Group: "apps", Kind: "Deployment", Name: d.Name}] = release.InPlace{
-				Content: content, Workload: apply.DeploymentHealth(d, s.podsOf(d.Name))}
-		}
+	for _, w := range s.world.inPlace() {
+		name := w.object.GetName()
+		out[release.ObjectKey{Group: w.group, Kind: w.kind, Name: name}] = release.InPlace{
+			Content: w.template.Labels[v1alpha1.ContentLabel], Workload: w.health(s.podsOf(name))}
 	}
 	return out
 }

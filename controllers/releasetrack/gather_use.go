@@ -13,13 +13,8 @@ import (
 // inUse finds Versioned objects of ended releases that a live InPlace workload, or one of its pods, still names.
 func (s *scope) inUse() map[string][]string {
 	named := map[string]bool{}
-	for _, set := range s.world.statefulSets {
-		configNames(&set.Spec.Template.Spec, named)
-	}
-	for _, d := range s.world.deployments {
-		if d.Spec.Template.Labels[v1alpha1.ContentLabel] != "" {
-			configNames(&d.Spec.Template.Spec, named)
-		}
+	for _, w := range s.world.inPlace() {
+		configNames(&w.template.Spec, named)
 	}
 	for _, p := range s.world.pods {
 		if p.Labels[v1alpha1.ContentLabel] != "" {

@@ -111,6 +111,11 @@ func contentOf(b *render.Bundle) *release.Content {
 		case o.Class == v1alpha1.ClassInPlace:
 			c.InPlace[key] = o.Content
 		case !isWorkload(key):
+		case key.Kind == "Job":
+			// One that starts at the switch is made then, and nothing waits for it.
+			if !o.AtSwitch {
+				c.Jobs = append(c.Jobs, key)
+			}
 		case o.AtSwitch:
 			c.AtSwitch = append(c.AtSwitch, key)
 		case o.Class == v1alpha1.ClassRecreate:
@@ -122,9 +127,13 @@ func contentOf(b *render.Bundle) *release.Content {
 	return c
 }
 
-// isWorkload: the kinds whose health a switch waits for.
+// isWorkload: the kinds that run pods and belong to a run.
 func isWorkload(key release.ObjectKey) bool {
-	return (key.Group == "apps" && key.Kind == "Deployment") || (key.Group == "" && key.Kind == "Pod")
+	switch key.Group + "/" + key.Kind {
+	case "apps/Deployment", "/Pod", "batch/Job", "batch/CronJob":
+		return true
+	}
+	return false
 }
 
 func (l *loader) get(uid types.UID) *render.Bundle {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -33,7 +34,8 @@ const trackIndex = "stele.dev/track"
 
 // followed are the kinds of which the cache holds what belongs to tracks, and whose changes wake their track.
 func followed() []client.Object {
-	return []client.Object{&corev1.Pod{}, &corev1.Service{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &discoveryv1.EndpointSlice{}}
+	return []client.Object{&corev1.Pod{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{},
+		&batchv1.Job{}, &batchv1.CronJob{}}
 }
 
 // CacheOptions are what the controller needs of its manager's cache: workloads of tracks, and nothing else of the cluster.

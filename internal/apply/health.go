@@ -6,6 +6,7 @@ import (
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,6 +41,41 @@ func StatefulSetHealth(s *appsv1.StatefulSet, pods []*corev1.Pod) release.Worklo
 	}
 	w.Message = fmt.Sprintf("%d of %d replicas ready and up to date", min(w.Ready, s.Status.UpdatedReplicas), w.Desired)
 	return withPods(w, pods)
+}
+
+// DaemonSetHealth computes the health of a DaemonSet likewise.
+func DaemonSetHealth(d *appsv1.DaemonSet, pods []*corev1.Pod) release.Workload {
+	w := release.Workload{Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady, Deleting: !d.DeletionTimestamp.IsZero()}
+	w.Health, w.Message = compute(d, "apps/v1", "DaemonSet")
+	if w.Health == release.Current {
+		return w
+	}
+	w.Message = fmt.Sprintf("%d of %d pods ready and up to date", min(w.Ready, d.Status.UpdatedNumberScheduled), w.Desired)
+	return withPods(w, pods)
+}
+
+// JobHealth is Current when a Job is complete, Failing when it has failed for good, else in progress: kstatus calls one that runs
+// current, which is too early for those who wait for what it does.
+func JobHealth(j *batchv1.Job, pods []*corev1.Pod) release.Workload {
+	w := release.Workload{Health: release.InProgress, Deleting: !j.DeletionTimestamp.IsZero()}
+	for _, c := range j.Status.Conditions {
+		switch {
+		case c.Status != corev1.ConditionTrue:
+		case c.Type == batchv1.JobComplete:
+			w.Health, w.Message = release.Current, ""
+			return w
+		case c.Type == batchv1.JobFailed:
+			w.Health, w.Message = release.Failing, fmt.Sprintf("it failed: %s (%s)", c.Message, c.Reason)
+			return w
+		}
+	}
+	w.Message = fmt.Sprintf("it runs; %d of %d completions, %d pods failed", j.Status.Succeeded, ptr.Deref(j.Spec.Completions, 1), j.Status.Failed)
+	if ptr.Deref(j.Spec.Suspend, false) {
+		w.Message = "it is suspended in Git and never starts; remove spec.suspend"
+	}
+	running := withPods(w, pods)
+	w.Message = running.Message // a pod that fails is tried again by the Job
+	return w
 }
 
 // PodHealth computes the health of a bare pod: ready, or done.

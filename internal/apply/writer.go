@@ -119,11 +119,16 @@ func (w *Writer) DryRun(ctx context.Context, u *unstructured.Unstructured) error
 	return kube.Classify(err, Describe(u))
 }
 
-// Delete deletes one object in the foreground: it goes when all that it owns is gone. Only the very object that was seen
+// Delete deletes one object in the foreground: it goes when all that it owns is gone. A CronJob leaves its Jobs behind: those that
+// run may finish. Only the very object that was seen
 // (by uid) is deleted. Errors: a refusal when the cluster does not let it go.
 func (w *Writer) Delete(ctx context.Context, obj client.Object) error {
 	uid := obj.GetUID()
-	opts := []client.DeleteOption{client.PropagationPolicy(metav1.DeletePropagationForeground)}
+	policy := metav1.DeletePropagationForeground
+	if w.kindOf(obj) == "CronJob" {
+		policy = metav1.DeletePropagationOrphan
+	}
+	opts := []client.DeleteOption{client.PropagationPolicy(policy)}
 	if uid != "" {
 		opts = append(opts, client.Preconditions{UID: &uid})
 	}
@@ -134,13 +139,16 @@ func (w *Writer) Delete(ctx context.Context, obj client.Object) error {
 	return kube.Classify(err, w.describe(obj))
 }
 
-// describe names an object whose kind its Go type may tell.
 func (w *Writer) describe(obj client.Object) string {
-	kind := obj.GetObjectKind().GroupVersionKind().Kind
+	return fmt.Sprintf("%s %s/%s", w.kindOf(obj), obj.GetNamespace(), obj.GetName())
+}
+
+// kindOf is the kind of an object that only its Go type may tell.
+func (w *Writer) kindOf(obj client.Object) string {
 	if gvk, err := w.Client.GroupVersionKindFor(obj); err == nil {
-		kind = gvk.Kind
+		return gvk.Kind
 	}
-	return fmt.Sprintf("%s %s/%s", kind, obj.GetNamespace(), obj.GetName())
+	return obj.GetObjectKind().GroupVersionKind().Kind
 }
 
 // DeleteLabelled deletes all objects of a kind that carry the labels, but for those named in keep.

@@ -15,6 +15,9 @@ func (p *planner) keepActive() {
 	if r == nil {
 		return
 	}
+	if p.lacksInPlace() {
+		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
+	}
 	if r.Status.Run > r.Status.ActiveRun && r.Status.Outcome != v1alpha1.OutcomePreempted {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
 			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
@@ -22,10 +25,6 @@ func (p *planner) keepActive() {
 	}
 	if key, gone := p.missing(); gone {
 		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
-		return
-	}
-	if p.lacksInPlace() {
-		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
 	}
 }
 

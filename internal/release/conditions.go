@@ -40,6 +40,7 @@ func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
 	r.Status.ObservedGeneration = r.Generation
 	r.Status.Phase = Phase(r)
 	d.counts()
+	d.jobs()
 	d.verdict()
 	d.health()
 	d.ending()

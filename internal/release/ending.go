@@ -33,6 +33,7 @@ func (p *planner) endOldRuns() {
 		if needsTermination(run) {
 			p.add(Step{Kind: Terminate, Release: key.Release, Run: key.Run})
 		}
+		p.finishing(key, run)
 		p.watchTermination(key, run)
 	}
 }
@@ -132,13 +133,29 @@ func needsTermination(run Run) bool {
 	return !allDeleting(run)
 }
 
+// allDeleting leaves out what finishes by itself.
 func allDeleting(run Run) bool {
 	for _, w := range run.Workloads {
-		if !w.Deleting {
+		if !w.Deleting && !w.Finishing {
 			return false
 		}
 	}
 	return true
+}
+
+// finishing names the Jobs of an ended run that are left to finish.
+func (p *planner) finishing(key RunKey, run Run) {
+	var names []string
+	for object, w := range run.Workloads {
+		if w.Finishing {
+			names = append(names, object.Name)
+		}
+	}
+	if r := p.byName[key.Release]; r != nil && len(names) > 0 {
+		slices.Sort(names)
+		p.plan.Waiting[key.Release] = Problem{v1alpha1.ReplicasRemainReason, fmt.Sprintf(
+			"Job %s, which its schedule has started, is left to finish", strings.Join(names, ", "))}
+	}
 }
 
 func (p *planner) watchTermination(key RunKey, run Run) {

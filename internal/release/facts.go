@@ -32,7 +32,17 @@ func IsStaging(r *v1alpha1.ImmutableRelease) bool {
 
 // IsFailed: its last run did not make it.
 func IsFailed(r *v1alpha1.ImmutableRelease) bool {
-	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded
+	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded || r.Status.Outcome == v1alpha1.OutcomeJobFailed
+}
+
+// JobResult is how a Job of a run has ended; "": it has not, or nobody has seen it.
+func JobResult(r *v1alpha1.ImmutableRelease, run int32, name string) v1alpha1.JobResult {
+	for _, j := range r.Status.Jobs {
+		if j.Run == run && j.Name == name {
+			return j.Result
+		}
+	}
+	return ""
 }
 
 // HasEnded: it ran, takes no traffic, and is not on its way to.

@@ -19,10 +19,11 @@ var (
 )
 
 var (
-	web    = ObjectKey{"apps", "Deployment", "web"}
-	worker = ObjectKey{"apps", "Deployment", "worker"}
-	cron   = ObjectKey{"batch", "CronJob", "nightly"}
-	db     = ObjectKey{"apps", "StatefulSet", "db"}
+	web     = ObjectKey{"apps", "Deployment", "web"}
+	worker  = ObjectKey{"apps", "Deployment", "worker"}
+	cron    = ObjectKey{"batch", "CronJob", "nightly"}
+	migrate = ObjectKey{"batch", "Job", "migrate"}
+	db      = ObjectKey{"apps", "StatefulSet", "db"}
 )
 
 // row is one line of a planner table.

@@ -78,6 +78,11 @@ func (m *model) checkMove(r *v1alpha1.ImmutableRelease, key RunKey, content *Con
 		return
 	}
 	run := m.runs[key]
+	if len(content.Jobs) > 0 && key.Release == r.Name && JobResult(r, key.Run, migrate.Name) != v1alpha1.JobSucceeded {
+		if w := run.workloads[migrate]; w == nil || m.health(run, migrate, w) != Current {
+			m.violate("traffic moves to %s, whose Job has not succeeded", key)
+		}
+	}
 	for _, object := range slices.Concat(content.Workloads, content.Recreate) {
 		if run == nil || run.workloads[object] == nil || m.health(run, object, run.workloads[object]) != Current {
 			m.violate("traffic moves to %s, whose %s is not healthy", key, object.Name)

@@ -34,12 +34,14 @@ type model struct {
 	archives map[string]*Content
 	fates    map[string]fate
 	badData  map[string]bool // contents of InPlace workloads that never become healthy
+	badJobs  map[string]bool // releases whose Job fails
 	broken   map[string]bool
 
 	runs     map[RunKey]*modelRun
 	inPlace  map[ObjectKey]*modelInPlace
 	services map[string]*modelService
 	config   map[RunKey]bool
+	jobsDone map[RunKey]bool // runs whose Job was seen to have ended
 
 	// picky: the cluster refuses a part of every switch to this release; known: the process has seen that.
 	picky string
@@ -101,8 +103,8 @@ func newModel(rng *rand.Rand) *model {
 			Name: "shop", ProgressDeadline: 10 * time.Minute, Drain: 30 * time.Second, TerminationDeadline: 10 * time.Minute,
 			Keep: 10, MinAge: 720 * time.Hour, Max: 100,
 		},
-		archives: map[string]*Content{}, fates: map[string]fate{}, badData: map[string]bool{}, broken: map[string]bool{},
-		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{},
+		archives: map[string]*Content{}, fates: map[string]fate{}, badData: map[string]bool{}, badJobs: map[string]bool{}, broken: map[string]bool{},
+		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{}, jobsDone: map[RunKey]bool{},
 		swept: map[string]string{}, made: map[RunKey]bool{},
 		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{}, failed: map[string]bool{},
 		done: map[StepKind]int{}, rng: rng,
@@ -228,9 +230,30 @@ func (m *model) observe(key RunKey, run *modelRun) Run {
 	return out
 }
 
+// openJobs are the Jobs of a run that are not known to have finished.
+func (m *model) openJobs(key RunKey) []ObjectKey {
+	var out []ObjectKey
+	for _, job := range m.archives[key.Release].Jobs {
+		if JobResult(m.release(key.Release), key.Run, job.Name) == "" {
+			out = append(out, job)
+		}
+	}
+	return out
+}
+
+// migration is the release that a run belongs to.
+func (m *model) migration(run *modelRun) string {
+	for key, r := range m.runs {
+		if r == run {
+			return key.Release
+		}
+	}
+	return ""
+}
+
 // complete: everything that is created when staged is there.
 func (m *model) complete(key RunKey) bool {
-	for _, object := range m.archives[key.Release].Workloads {
+	for _, object := range slices.Concat(m.archives[key.Release].Workloads, m.openJobs(key)) {
 		if _, ok := m.runs[key].workloads[object]; !ok {
 			return false
 		}
@@ -262,6 +285,13 @@ func (m *model) health(run *modelRun, object ObjectKey, w *modelWorkload) Health
 	switch {
 	case w.deleting:
 		return InProgress
+	case object == migrate && m.badJobs[m.migration(run)]:
+		if m.now.Sub(w.made) > 40*time.Second {
+			return Failing
+		}
+		return InProgress
+	case object == migrate && m.now.Sub(w.made) < 40*time.Second:
+		return InProgress
 	case w.podless || ready >= 2:
 		return Current
 	case w.fate == fateCrash && m.now.Sub(w.made) > 10*time.Second:
@@ -283,7 +313,10 @@ func (m *model) create(key RunKey, object ObjectKey) {
 	if run.workloads[object] != nil {
 		return
 	}
-	w := &modelWorkload{made: m.now, fate: m.fates[key.Release], podless: object == cron}
+	w := &modelWorkload{made: m.now, fate: m.fates[key.Release], podless: object == cron || object == migrate}
+	if object == migrate && m.jobsDone[key] {
+		m.violate("the Job of %s is made again", key)
+	}
 	if w.fate == fateHealthy && m.chance(0.03) {
 		w.fate = fateNever // a good release has a bad day
 	}
@@ -394,6 +427,9 @@ func (m *model) reconcile() Plan {
 	described := Decide(view)
 	for _, r := range m.releases {
 		Describe(r, view, described, nil)
+		key := RunKey{r.Name, r.Status.Run}
+		w, ok := view.Runs[key].Workloads[migrate]
+		m.jobsDone[key] = m.jobsDone[key] || ok && !w.Deleting && w.Health != InProgress && IsStaging(r) && view.Contents[r.Name] != nil
 	}
 	return plan
 }
@@ -527,7 +563,7 @@ func (m *model) pinnable(r *v1alpha1.ImmutableRelease) bool {
 
 func (m *model) make(key RunKey, content *Content) {
 	m.config[key] = true
-	for _, object := range content.Workloads {
+	for _, object := range slices.Concat(content.Workloads, m.openJobs(key)) {
 		m.create(key, object)
 		m.between()
 	}

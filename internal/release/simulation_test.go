@@ -153,6 +153,10 @@ func (m *model) randomContent(name string) *Content {
 	if m.chance(0.2) || len(c.Workloads)+len(c.Recreate) == 0 {
 		c.AtSwitch = []ObjectKey{cron}
 	}
+	if m.chance(0.25) {
+		c.Jobs = []ObjectKey{migrate}
+		m.badJobs[name] = m.chance(0.3)
+	}
 	if m.chance(0.3) {
 		content := fmt.Sprintf("data%d", m.rng.IntN(3))
 		if m.chance(0.3) {
@@ -195,7 +199,7 @@ func (m *model) vandalise() {
 		return
 	}
 	key := keys[m.rng.IntN(len(keys))]
-	for _, object := range []ObjectKey{web, worker, cron} {
+	for _, object := range []ObjectKey{web, worker, cron, migrate} {
 		w := m.runs[key].workloads[object]
 		if w == nil || m.chance(0.5) {
 			continue

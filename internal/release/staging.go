@@ -82,11 +82,12 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 }
 
 // preempt ends a staging run that is not wanted any more. A person's pin does so at once; a newer commit only when the
-// run is failing or half of its deadline has passed: a commit that is nearly there is not starved by a busy repository.
+// run is failing or half of its deadline has passed: a commit that is nearly there is not starved by a busy repository. A
+// Job that runs is never cut short for a commit: a migration that is half done is worse than one that is late.
 // When what is wanted is what runs already (a pin was removed, the staging release was deleted), there is nothing to wait for.
 func (p *planner) preempt() {
 	half := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline / 2)
-	if !p.byPin && p.wish != p.active && !p.stagingFailing() && p.view.Now.Before(half) {
+	if !p.byPin && p.wish != p.active && (p.jobRuns() || !p.stagingFailing() && p.view.Now.Before(half)) {
 		p.wakeAt(half)
 		p.waitBehindStaging()
 		p.drive()
@@ -169,7 +170,10 @@ func (p *planner) drive() {
 		if !shared && !run.Made {
 			p.add(Step{Kind: Make, Release: r.Name, Run: key.Run})
 		}
-		if p.waitForHealth(run, content.Workloads) || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
+		if p.failForJobs(run, content) {
+			return
+		}
+		if p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
 			return
 		}
 	}

@@ -74,6 +74,8 @@ type Content struct {
 	Workloads []ObjectKey
 	// Recreate workloads, created when the old ones are gone.
 	Recreate []ObjectKey
+	// Jobs that must have succeeded before the switch. Each runs once per run.
+	Jobs []ObjectKey
 	// AtSwitch workloads, created when traffic moves.
 	AtSwitch []ObjectKey
 	// InPlace workloads with the digest of their content.
@@ -115,6 +117,8 @@ type Workload struct {
 	Desired, Ready int32
 	// Deleting: it has a deletion timestamp.
 	Deleting bool
+	// Finishing: a Job that a schedule has started and that has not ended. It is left to finish, also when its run ends.
+	Finishing bool
 }
 
 // InPlace is the state of one InPlace workload.

@@ -17,7 +17,7 @@ func classify(items []*item, track string, c *problems) {
 	for _, it := range items {
 		it.Class = it.rule.class
 		it.AtSwitch = it.rule.atSwitch
-		if it.Class == v1alpha1.ClassVersioned && it.rule.workload() && needsRecreate(it, claims) {
+		if slices.Contains(it.rule.overrides, v1alpha1.ClassRecreate) && needsRecreate(it, claims) {
 			it.Class = v1alpha1.ClassRecreate
 		}
 		applyAnnotations(it, c)
@@ -98,7 +98,7 @@ func classifyService(it *item, all fleet, c *problems) {
 		return
 	}
 	s := all.selected(labels.SelectorFromSet(pairs))
-	it.Narrow = s.onlyVersioned()
+	it.Narrow = s.versioned > 0 && s.inPlace == 0
 	if s.versioned > 0 && s.inPlace > 0 {
 		c.add(it.problem(ReasonMixedService, "spec.selector", "selects Versioned and InPlace workloads",
 			"use one Service for each"))

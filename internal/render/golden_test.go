@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 		{"plain", "plain", "./deploy"},
 		{"overlay", "overlay", "deploy/prod/"},
 		{"mixed", "mixed", "deploy"},
+		{"jobs", "jobs", "deploy"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

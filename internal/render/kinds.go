@@ -25,6 +25,9 @@ type kindRule struct {
 	// nameLimit is the longest name that works; see the constants. 0 is limitSubdomain.
 	nameLimit int
 
+	// finite: its pods end by themselves. A Service that selects them too is not meant for them.
+	finite bool
+
 	// pods is where a workload keeps its pod template: "spec.template", or "." when the object is a pod itself.
 	pods string
 	// selector is the field whose label selector gets the release's labels when the object is Versioned.
@@ -43,6 +46,9 @@ const (
 	// name from at most 58 characters and appends 5 (k8s.io/apiserver names.maxGeneratedNameLength), and the 58 are
 	// <deployment>, "-", 10, "-".
 	limitDeployment = 46
+	// limitJob leaves room for what a CronJob appends to the names of its Jobs (11) and for the index of an indexed Job in
+	// the host name of a pod.
+	limitJob = 52
 	// limitScaledObject: KEDA makes a HorizontalPodAutoscaler "keda-hpa-<name>" and a label value of its name.
 	limitScaledObject = 54
 )
@@ -63,9 +69,6 @@ const (
 	orderDisruption
 	orderScaler
 )
-
-// notYet is why kinds are refused that belong into a release and that this version cannot run.
-const notYet = "this version does not run this kind"
 
 var kindTable = []kindRule{
 	{group: "", kind: "ResourceQuota", class: v1alpha1.ClassStable, order: orderQuota},
@@ -88,6 +91,13 @@ var kindTable = []kindRule{
 	{group: "apps", kind: "StatefulSet", class: v1alpha1.ClassInPlace, order: orderStatefulSet,
 		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassInPlace}, pods: "spec.template", selector: "spec.selector"},
 
+	{group: "apps", kind: "DaemonSet", class: v1alpha1.ClassInPlace, order: orderStatefulSet,
+		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassInPlace}, pods: "spec.template", selector: "spec.selector"},
+	{group: "batch", kind: "Job", class: v1alpha1.ClassVersioned, order: orderPod, finite: true,
+		nameLimit: limitJob, pods: "spec.template"},
+	{group: "batch", kind: "CronJob", class: v1alpha1.ClassVersioned, atSwitch: true, order: orderScaler, finite: true,
+		nameLimit: limitJob, pods: "spec.jobTemplate.spec.template"},
+
 	{group: "policy", kind: "PodDisruptionBudget", class: v1alpha1.ClassVersioned, dependent: true,
 		overrides: []v1alpha1.ObjectClass{v1alpha1.ClassStable}, order: orderDisruption, selector: "spec.selector"},
 	{group: "autoscaling", kind: "HorizontalPodAutoscaler", class: v1alpha1.ClassVersioned, atSwitch: true,
@@ -97,9 +107,6 @@ var kindTable = []kindRule{
 	{group: "keda.sh", kind: "ScaledObject", class: v1alpha1.ClassVersioned, atSwitch: true, order: orderScaler,
 		nameLimit: limitScaledObject},
 
-	{group: "apps", kind: "DaemonSet", refused: notYet, fix: "take it out of the path and apply it apart"},
-	{group: "batch", kind: "Job", refused: notYet, fix: "take it out of the path and apply it apart"},
-	{group: "batch", kind: "CronJob", refused: notYet, fix: "take it out of the path and apply it apart"},
 	{group: "apps", kind: "ReplicaSet", refused: "belongs to a Deployment", fix: "use a Deployment"},
 	{group: "", kind: "ReplicationController", refused: "was replaced by Deployment", fix: "use a Deployment"},
 	{group: "apps", kind: "ControllerRevision", refused: "belongs to its controller", fix: "remove it"},

@@ -12,6 +12,8 @@ var (
 	configMapKind  = schema.GroupKind{Kind: "ConfigMap"}
 	secretKind     = schema.GroupKind{Kind: "Secret"}
 	deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+	jobKind        = schema.GroupKind{Group: "batch", Kind: "Job"}
+	cronJobKind    = schema.GroupKind{Group: "batch", Kind: "CronJob"}
 )
 
 // reference is a field that names another object of the same namespace.

@@ -48,6 +48,7 @@ func fieldAt(m map[string]any, path string) any {
 type pods struct {
 	labels labels.Set
 	class  v1alpha1.ObjectClass
+	finite bool
 }
 
 // fleet is what selectors of a release can select.
@@ -57,24 +58,26 @@ func fleetOf(objects []Object, track string) fleet {
 	var f fleet
 	for _, o := range objects {
 		if rule := ruleFor(o.groupKind()); rule.workload() {
-			f = append(f, pods{podLabels(rule, o.Object.Object, track), o.Class})
+			f = append(f, pods{podLabels(rule, o.Object.Object, track), o.Class, rule.finite})
 		}
 	}
 	return f
 }
 
-// selection says what a selector selects of a release.
-type selection struct{ versioned, inPlace int }
+// selection says what a selector selects of a release. Versioned workloads whose pods end by themselves are counted apart.
+type selection struct{ versioned, finite, inPlace int }
 
 // onlyVersioned is the condition for giving a selector the labels of the release: it selects something, and nothing
 // whose pods lack them.
-func (s selection) onlyVersioned() bool { return s.versioned > 0 && s.inPlace == 0 }
+func (s selection) onlyVersioned() bool { return s.versioned+s.finite > 0 && s.inPlace == 0 }
 
 func (f fleet) selected(sel labels.Selector) selection {
 	var s selection
 	for _, p := range f {
 		switch {
 		case !sel.Matches(p.labels):
+		case isVersioned(p.class) && p.finite:
+			s.finite++
 		case isVersioned(p.class):
 			s.versioned++
 		default:

@@ -87,8 +87,15 @@ func (s *stamper) stamp(src *Object) *unstructured.Unstructured {
 		ml := ensureMap(u.Object, append(strings.Split(rule.selector, "."), "matchLabels")...)
 		ml[v1alpha1.ReleaseLabel], ml[v1alpha1.RunLabel] = s.id.Release, s.runValue()
 	}
-	if gk == configMapKind || gk == secretKind {
+	switch gk {
+	case configMapKind, secretKind:
 		u.Object["immutable"] = true
+	case jobKind:
+		// It stays as long as its run, so that it is seen that it has run; then it is deleted with it.
+		delete(mapAt(u.Object, "spec"), "ttlSecondsAfterFinished")
+	case cronJobKind:
+		// The Jobs that it makes tell which run they belong to.
+		s.runLabels(ensureMap(u.Object, "spec", "jobTemplate", "metadata", "labels"))
 	}
 	return u
 }

@@ -56,6 +56,10 @@ func checkWorkload(it *item, c *problems) {
 		c.add(it.problem(ReasonInvalidObject, it.rule.pods, "the pods are not described", "add the pod template"))
 		return
 	}
+	if it.gk == jobKind && mapAt(it.content(), "spec")["manualSelector"] == true {
+		c.add(it.problem(ReasonInvalidObject, "spec.manualSelector", "the Jobs of two runs would share their pods",
+			"remove manualSelector and selector"))
+	}
 	if it.rule.selector == "" {
 		return
 	}
