@@ -58,6 +58,13 @@ type ImmutableReleaseSpec struct {
 	// +optional
 	Images []ReleaseImage `json:"images,omitempty"`
 
+	// ignored are objects in Git that the track's spec.ignore left out: the finding that what runs is less than what was
+	// committed. At most 500 are listed.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	// +optional
+	Ignored []IgnoredObject `json:"ignored,omitempty"`
+
 	// workloadsFrom names the earlier release whose workloads this one uses, because only Stable objects differ from it
 	// (or nothing, then the release is Skipped). Run again later, the release makes workloads of its own.
 	// +kubebuilder:validation:MaxLength=63
@@ -159,6 +166,26 @@ type ReleaseObject struct {
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	// +required
 	Digest string `json:"digest"`
+}
+
+// IgnoredObject is an object in Git that is no part of the release.
+type IgnoredObject struct {
+	// group of its API; empty for the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Kind string `json:"kind"`
+	// name in Git.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// file that it is in, from the root of the repository.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	File string `json:"file,omitempty"`
 }
 
 // ReleaseImage is an image of a pod.

@@ -56,6 +56,15 @@ type ReleaseTrackSpec struct {
 	// +required
 	ServiceAccountName string `json:"serviceAccountName"`
 
+	// ignore names kinds in Git that are left out of releases instead of being refused or applied: Namespaces and other objects
+	// that platform engineers apply from the same path. Each release lists what was left out (spec.ignored). A change of this
+	// list makes a new release of the same commit; what it leaves out is then deleted like anything that leaves Git.
+	// Default: none. At most 50.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	// +optional
+	Ignore []IgnoredKind `json:"ignore,omitempty"`
+
 	// rollout says how one release replaces another.
 	// +kubebuilder:default={}
 	// +optional
@@ -79,6 +88,20 @@ type ReleaseTrackSpec struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	// +optional
 	Pin string `json:"pin,omitempty"`
+}
+
+// IgnoredKind names a kind of object, in every version of its API.
+type IgnoredKind struct {
+	// group of its API. Default: any group.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind, as in a manifest.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +required
+	Kind string `json:"kind"`
 }
 
 // TrackSource is a path of a Git repository. Field names, Secret keys and precedence are those of a Flux GitRepository.

@@ -21,7 +21,7 @@ import (
 
 // What the operator may do in every namespace, and no more. Versioned kinds are created and deleted by label; Stable and InPlace
 // kinds are patched and deleted by name; Secrets are never listed or watched, nor deleted by label, which would list them. Rights
-// in the operator's own namespace (lease, archives) are in config/rbac. Other kinds need rights in the namespace of their track:
+// in the operator's own namespace (lease, archives) are in config/rbac. Kinds that the class table does not name need rights in the namespace of their track:
 // config/rbac/example-other-kinds.yaml.
 //
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;patch
@@ -38,6 +38,10 @@ import (
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;create;patch;delete;deletecollection
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;patch;delete;deletecollection
 // +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;deletecollection
+// +kubebuilder:rbac:groups=autoscaling.k8s.io,resources=verticalpodautoscalers,verbs=get;create;deletecollection
+// +kubebuilder:rbac:groups=keda.sh,resources=scaledobjects,verbs=get;create;deletecollection
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes;grpcroutes,verbs=get;create;patch;delete
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors;podmonitors,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;create;patch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=get;create;patch;delete

@@ -89,7 +89,7 @@ func pathMissing(c rendered) bool {
 
 func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (string, error) {
 	defer r.askEarly(ctx, s, l.found.newest.bundle)()
-	chain, err := r.chain(ctx, s, release.Inputs(l.request.path, render.Version))
+	chain, err := r.chain(ctx, s, l.request.inputs())
 	if err != nil {
 		return "", err
 	}
@@ -315,11 +315,17 @@ func archiveKey(r *v1alpha1.ImmutableRelease) archive.Key {
 	return archive.Key{Namespace: r.Namespace, Track: r.Spec.Track, Release: r.Name, Digest: r.Spec.Digest}
 }
 
+// maxIgnored is the maximum of spec.ignored.
+const maxIgnored = 500
+
 func describeBundle(spec *v1alpha1.ImmutableReleaseSpec, b *render.Bundle, namespace string) {
 	spec.Digest = b.Digest
 	for _, o := range b.Objects {
 		spec.Objects = append(spec.Objects, v1alpha1.ReleaseObject{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(),
 			Namespace: namespace, Name: o.Object.GetName(), Class: o.Class, Digest: o.Digest})
+	}
+	for _, o := range b.Ignored[:min(len(b.Ignored), maxIgnored)] {
+		spec.Ignored = append(spec.Ignored, v1alpha1.IgnoredObject{Group: o.Group, Kind: o.Kind, Name: o.Name, File: cut(o.File, 1024)})
 	}
 	for _, i := range b.Images {
 		spec.Images = append(spec.Images, v1alpha1.ReleaseImage{Name: i.Name, Tag: i.Tag, Digest: i.Digest})

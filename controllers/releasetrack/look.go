@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
 
@@ -29,6 +31,8 @@ type lookRequest struct {
 	ref      gitsource.Ref
 	path     string
 	interval time.Duration
+	// ignore lists kinds to leave out.
+	ignore []v1alpha1.IgnoredKind
 	// observed is the revision up to which every commit has its outcome; zero: none, or of another source.
 	observed gitsource.Revision
 	// complete: the releases of observed are all there, so that the same tip needs nothing.
@@ -69,16 +73,21 @@ func (r *Reconciler) request(s *scope) lookRequest {
 		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault()},
 		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
-		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation],
+		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], ignore: spec.Ignore,
 	}
 	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
-	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && cleanPath(head.Spec.Source.Path) == req.path
+	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && release.SameInputs(head.Spec.Inputs, req.inputs())
 	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
 	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
 		req.observed, req.complete = observed, true
 	}
 	return req
+}
+
+// inputs are what shapes the release that the look brings, besides its commit.
+func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
+	return release.Inputs(r.path, render.Version, r.ignore)
 }
 
 // asking identifies the spec of a track, and the annotation, that a look answers.
@@ -160,7 +169,7 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 // renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name})
+	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.ignore)})
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError
@@ -177,6 +186,14 @@ func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	out.bundle = bundle
 	out.encoded, err = bundle.Encode()
 	return out, err
+}
+
+func groupKinds(kinds []v1alpha1.IgnoredKind) []schema.GroupKind {
+	var out []schema.GroupKind
+	for _, k := range kinds {
+		out = append(out, schema.GroupKind{Group: k.Group, Kind: k.Kind})
+	}
+	return out
 }
 
 func cut(s string, limit int) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -211,7 +210,7 @@ func inputsChanged(s *scope) bool {
 	if active == nil {
 		return false
 	}
-	return !slices.Equal(active.Spec.Inputs, release.Inputs(active.Spec.Source.Path, render.Version))
+	return !release.SameRenderer(active.Spec.Inputs, release.Inputs("", render.Version, nil))
 }
 
 // summary is Ready with its reason, and whether the track moves or is stuck.

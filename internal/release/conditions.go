@@ -103,7 +103,7 @@ func (d *describer) verdict() {
 		d.set(v1alpha1.AcceptedCondition, false, spec.Refusal.Reason, spec.Refusal.Message)
 	case spec.Digest != "":
 		d.set(v1alpha1.RenderedCondition, true, v1alpha1.SucceededReason,
-			fmt.Sprintf("%d objects rendered and archived", len(spec.Objects)))
+			fmt.Sprintf("%d objects rendered and archived%s", len(spec.Objects), leftOut(spec.Ignored)))
 	}
 	switch {
 	case d.blocked != nil:
@@ -113,6 +113,22 @@ func (d *describer) verdict() {
 	case spec.Refusal == nil:
 		d.remove(v1alpha1.AcceptedCondition)
 	}
+}
+
+// leftOut names the first objects that the track's spec.ignore left out.
+func leftOut(ignored []v1alpha1.IgnoredObject) string {
+	const named = 5
+	var names []string
+	for _, o := range ignored[:min(len(ignored), named)] {
+		names = append(names, fmt.Sprintf("%s/%s (%s)", o.Kind, o.Name, o.File))
+	}
+	if len(ignored) > named {
+		names = append(names, fmt.Sprintf("%d more", len(ignored)-named))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; left out by spec.ignore: " + strings.Join(names, ", ")
 }
 
 // health leaves the message of a failed run as it was written when it failed: the pods that it speaks of are gone.

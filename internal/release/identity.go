@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -30,12 +31,32 @@ func NameOfCollision(track, commit string) string {
 	return Name(track, commit) + "-" + hexOf([]byte(commit))[:4]
 }
 
-// Inputs are what shapes a release besides the commit.
-func Inputs(path, renderer string) []v1alpha1.ReleaseInput {
-	return []v1alpha1.ReleaseInput{
+// Inputs are what shapes a release besides the commit. The order of ignored kinds, and the same one twice, shape nothing.
+func Inputs(path, renderer string, ignore []v1alpha1.IgnoredKind) []v1alpha1.ReleaseInput {
+	out := []v1alpha1.ReleaseInput{
 		{Name: "path", Digest: "sha256:" + hexOf([]byte(path))},
-		{Name: "renderer", Digest: "sha256:" + hexOf([]byte(renderer))},
+		{Name: rendererInput, Digest: "sha256:" + hexOf([]byte(renderer))},
 	}
+	if len(ignore) == 0 {
+		return out
+	}
+	var kinds []string
+	for _, k := range ignore {
+		kinds = append(kinds, k.Group+"/"+k.Kind)
+	}
+	slices.Sort(kinds)
+	return append(out, v1alpha1.ReleaseInput{Name: "ignore", Digest: "sha256:" + hexOf([]byte(strings.Join(slices.Compact(kinds), "\n")))})
+}
+
+// rendererInput is the input that a newer operator changes.
+const rendererInput = "renderer"
+
+// SameRenderer reports whether two lists name the same renderer.
+func SameRenderer(a, b []v1alpha1.ReleaseInput) bool {
+	only := func(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
+		return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name != rendererInput })
+	}
+	return slices.Equal(only(a), only(b))
 }
 
 // SameInputs reports whether two lists name the same inputs; the renderer's version is left out, because a newer operator
@@ -45,7 +66,7 @@ func SameInputs(a, b []v1alpha1.ReleaseInput) bool {
 }
 
 func withoutRenderer(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
-	return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name == "renderer" })
+	return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name == rendererInput })
 }
 
 // SpecDigest is the digest of a release's canonical spec, which the next release of the chain records.

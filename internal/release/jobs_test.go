@@ -32,7 +32,9 @@ func job(release string, run int32, health Health) func(*View) {
 }
 
 func TestJobs(t *testing.T) {
-	given := func(releases ...*v1alpha1.ImmutableRelease) *world { return given(releases...).serves("a", 1).with(migrates("b")) }
+	given := func(releases ...*v1alpha1.ImmutableRelease) *world {
+		return given(releases...).serves("a", 1).with(migrates("b"))
+	}
 	runRows(t, map[string]row{
 		"traffic waits for a Job that runs": {
 			view: given(active("a", 1), staging("b", 2)).runs("b", 1, Current).with(job("b", 1, InProgress)).View, wantWake: 9 * time.Minute,
@@ -59,7 +61,7 @@ func TestJobs(t *testing.T) {
 			view: given(active("a", 1), staging("b", 2, noted(1, v1alpha1.JobFailed))).runs("b", 1, Current).View, want: []string{"Fail b/1 JobFailed"},
 		},
 		"a Job that runs is not cut short for a newer commit": {
-			view: given(active("a", 1), staging("b", 2, stagedAgo(9*time.Minute)), pending("c", 3)).runs("b", 1, Failing).with(job("b", 1, InProgress)).View,
+			view:        given(active("a", 1), staging("b", 2, stagedAgo(9*time.Minute)), pending("c", 3)).runs("b", 1, Failing).with(job("b", 1, InProgress)).View,
 			wantWaiting: map[string]string{"b": v1alpha1.ProgressingReason, "c": v1alpha1.WaitingReason}, wantWake: time.Minute,
 		},
 		"the deadline ends it all the same": {

@@ -19,7 +19,7 @@ type Options struct {
 	Namespace string
 	// Track is the track's name.
 	Track string
-	// Ignore lists kinds that are left out and reported in Bundle.Ignored instead of being refused.
+	// Ignore lists kinds that are left out and reported in Bundle.Ignored instead of being refused. An empty group is any.
 	Ignore []schema.GroupKind
 }
 
@@ -116,7 +116,9 @@ func load(r *reader, name string, c *problems) ([]*item, error) {
 
 func (b *Bundle) withoutIgnored(items []*item, ignore []schema.GroupKind) []*item {
 	return slices.DeleteFunc(items, func(it *item) bool {
-		if !slices.Contains(ignore, it.gk) {
+		if !slices.ContainsFunc(ignore, func(i schema.GroupKind) bool {
+			return i.Kind == it.gk.Kind && (i.Group == "" || i.Group == it.gk.Group)
+		}) {
 			return false
 		}
 		b.Ignored = append(b.Ignored, Ignored{it.gk, it.name(), it.file})

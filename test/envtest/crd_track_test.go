@@ -2,6 +2,7 @@ package envtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,9 +82,17 @@ func TestTrackValidation(t *testing.T) {
 		"spec.serviceAccountName":          {[]any{"deployer", "a", "a.b-c"}, []any{nil, "", "Deployer", "-a", "a-", "a/b", "a b", long(254), 5}},
 		"spec.deletionPolicy":              {[]any{"Delete", "Orphan", nil}, []any{"delete", "Keep", "", true}},
 		"spec.pin":                         {[]any{"shop-1f2e3d4c5b", nil}, []any{"Shop", "a_b", "../x", "a.b", "-a", long(64)}},
-		"spec.history.keep":                {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
-		"spec.history.max":                 {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
-		"spec.source":                      {nil, []any{nil, "https://git.example/shop.git"}},
+		"spec.ignore": {
+			[]any{[]any{}, []any{map[string]any{"kind": "Namespace"}, map[string]any{"kind": "ClusterRole", "group": "rbac.authorization.k8s.io"}}, nil},
+			[]any{"Namespace", []any{map[string]any{}}, []any{nil}, []any{map[string]any{"kind": "namespace"}}, []any{map[string]any{"kind": "a b"}},
+				[]any{map[string]any{"kind": "A", "group": "RBAC"}}, []any{map[string]any{"kind": "A" + long(63)}}, []any{map[string]any{"kind": "A", "version": "v1"}},
+				slices.Repeat([]any{map[string]any{"kind": "Namespace"}}, 51)},
+		},
+		"spec.ignore[].group": {}, // tested with the list
+		"spec.ignore[].kind":  {},
+		"spec.history.keep":   {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
+		"spec.history.max":    {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
+		"spec.source":         {nil, []any{nil, "https://git.example/shop.git"}},
 		"spec.source.url": {
 			[]any{"https://git.example/shop.git", "http://git.example/shop", "ssh://git@git.example/shop.git", "ssh://git@git.example:2222/a/b.git"},
 			[]any{nil, "", "git@git.example:shop.git", "file:///etc/passwd", "/etc/passwd", "ext::sh -c id", "git://git.example/x.git",
