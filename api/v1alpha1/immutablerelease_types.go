@@ -320,6 +320,12 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Outcome ReleaseOutcome `json:"outcome,omitempty"`
 
+	// restart is the value of the track's annotation stele.dev/restart that the last run answers. It is written with the run,
+	// so that each value is answered once.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Restart string `json:"restart,omitempty"`
+
 	// jobs of the last run, and of the active one, that have finished. A Job that is listed here is not made again in that run,
 	// whatever becomes of the object.
 	// +listType=atomic

@@ -15,6 +15,10 @@ const (
 	// ReconcileRequestAnnotation asks for an immediate look at Git; any new value triggers it. Its value is echoed in
 	// status.lastHandledReconcileAt. It is Flux's annotation, so that existing tools and habits work.
 	ReconcileRequestAnnotation = "reconcile.fluxcd.io/requestedAt"
+
+	// RestartAnnotation on a track asks for another run of the active release, with new pods; any new value does so once. Its value is
+	// echoed in status.lastHandledRestartAt. It is at most 256 bytes long; what is longer is cut.
+	RestartAnnotation = "stele.dev/restart"
 )
 
 // ReleaseTrackSpec is what a team asks for: which path of which repository to follow, as whom, and how to replace.
@@ -203,6 +207,16 @@ type Rollout struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="terminationDeadline must be between 1s and 168h"
 	// +optional
 	TerminationDeadline metav1.Duration `json:"terminationDeadline,omitempty"`
+
+	// keepFailed is how long the objects of a release that failed stay, for people to look at them: its pods take no traffic, and
+	// count against quotas. A newer release does not wait for them. Default: 0s.
+	// +kubebuilder:default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('168h')",message="keepFailed must be at most 168h"
+	// +optional
+	KeepFailed metav1.Duration `json:"keepFailed,omitempty"`
 }
 
 // History says how many ended releases, with their archives, are kept for rollback and for the auditor. The active, the
@@ -278,6 +292,11 @@ type ReleaseTrackStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// lastHandledRestartAt echoes the annotation stele.dev/restart that was last acted upon.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledRestartAt string `json:"lastHandledRestartAt,omitempty"`
 
 	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged.
 	// +listType=map

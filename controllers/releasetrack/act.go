@@ -158,6 +158,10 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	if step.Shared != nil {
 		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
 	}
+	// New pods are what a restart asks for.
+	if status.Restart = s.restart(); step.Shared != nil {
+		status.Restart = ""
+	}
 	// What has ended in the active run stays noted; a new run starts its Jobs anew.
 	status.Jobs = slices.DeleteFunc(status.Jobs, func(j v1alpha1.ReleaseJob) bool { return j.Run != status.ActiveRun })
 	delete(s.memory.swept, rel.Name)

@@ -33,6 +33,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		Track: release.Track{
 			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
+			Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
 		},
@@ -72,6 +73,20 @@ func (s *scope) head() string {
 		return name
 	}
 	return newest.Name
+}
+
+// restart is the restart that was asked for, unless a run has answered it.
+func (s *scope) restart() string {
+	asked := cut(s.track.Annotations[v1alpha1.RestartAnnotation], 256)
+	if asked == s.track.Status.LastHandledRestartAt {
+		return ""
+	}
+	for _, rel := range s.releases {
+		if rel.Status.Restart == asked && (rel.Status.ActiveRun > 0 || release.IsStaging(rel)) {
+			return ""
+		}
+	}
+	return asked
 }
 
 func pinSince(track *v1alpha1.ReleaseTrack, now time.Time) time.Time {

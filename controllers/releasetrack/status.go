@@ -152,6 +152,9 @@ func describeTrack(s *scope, failure error) {
 		release.SetCondition(&status.Conditions, s.track.Generation, kind, ok, reason, message)
 	}
 	describeSource(s, set)
+	if s.planned && s.restart() == "" {
+		status.LastHandledRestartAt = cut(s.track.Annotations[v1alpha1.RestartAnnotation], 256)
+	}
 	abnormal := func(kind string, on bool, reason, message string) {
 		if on {
 			set(kind, true, reason, message)

@@ -8,7 +8,7 @@ import (
 )
 
 // keepActive looks whether the active run still has all its workloads; one that lost any is run again beside what is
-// left (a Recreate workload stopped for a successor that failed, or a workload that somebody deleted). One attempt: a run
+// left (a person asked for a restart, or a Recreate workload stopped for a successor that failed, or a workload that somebody deleted). One attempt: a run
 // that failed is not repeated until something changes.
 func (p *planner) keepActive() {
 	r := p.active
@@ -17,6 +17,10 @@ func (p *planner) keepActive() {
 	}
 	if p.lacksInPlace() {
 		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
+	}
+	if p.view.Track.Restart != "" {
+		p.begin(r, "a restart was asked for")
+		return
 	}
 	if r.Status.Run > r.Status.ActiveRun && r.Status.Outcome != v1alpha1.OutcomePreempted {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,

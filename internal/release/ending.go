@@ -47,6 +47,8 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 		switch {
 		case r.Status.Times.Superseded == nil:
 			return time.Time{}, false
+		case IsFailed(r) && !served(r):
+			return p.counted(timeOf(r.Status.Times.Superseded)).Add(p.view.Track.KeepFailed), true
 		case r.Status.ActiveRun > 0, !served(r):
 			return time.Time{}, true
 		}

@@ -154,6 +154,9 @@ func (m *model) checkSettled() {
 		}
 	}
 	m.checkWish(a)
+	if a != nil && m.track.Restart != "" {
+		m.violate("a restart was asked for, and nobody did it")
+	}
 	if a == nil {
 		return
 	}

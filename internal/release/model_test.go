@@ -551,6 +551,9 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 		}
 	}
 	r.Status.Run, r.Status.Outcome = s.Run, ""
+	if s.Shared == nil {
+		m.track.Restart = ""
+	}
 	if s.Shared != nil {
 		r.Status.Workloads = &v1alpha1.RunReference{Release: s.Shared.Release, Run: s.Shared.Run}
 	}

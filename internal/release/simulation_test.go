@@ -44,6 +44,7 @@ func simulate(t *testing.T, seed uint64) *model {
 	t.Helper()
 	m := newModel(rand.New(rand.NewPCG(seed, 1)))
 	m.terse = m.chance(0.5)
+	m.track.KeepFailed = time.Duration(m.rng.IntN(3)) * 4 * time.Minute
 	m.track.Keep, m.track.MinAge, m.track.Max = m.rng.IntN(4), time.Duration(m.rng.IntN(3))*time.Hour, 1+m.rng.IntN(12)
 	for range simulationEvents {
 		m.happen()
@@ -87,6 +88,9 @@ func (m *model) happen() {
 		m.sicken()
 	case n < 98:
 		m.vandalise()
+	case n < 99 && m.chance(0.3):
+		m.logf("a restart is asked for")
+		m.track.Restart = "now"
 	case n < 99 && m.chance(0.5):
 		if r := m.staging(); r != nil {
 			m.logf("the cluster refuses a part of the switch to %s", r.Name)

@@ -54,13 +54,17 @@ type Track struct {
 	Pin      string
 	PinSince time.Time
 	// Head is the release of the newest commit that changes the path.
-	Head                string
+	Head string
+	// Restart is what the annotation stele.dev/restart says and nobody has answered yet; empty: nothing.
+	Restart             string
 	ProgressDeadline    time.Duration
 	Drain               time.Duration
 	TerminationDeadline time.Duration
-	Keep                int
-	MinAge              time.Duration
-	Max                 int
+	// KeepFailed is how long what a failed run has made stays.
+	KeepFailed time.Duration
+	Keep       int
+	MinAge     time.Duration
+	Max        int
 }
 
 // Problem is why something cannot be done, in the words of a condition.

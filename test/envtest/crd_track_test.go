@@ -77,6 +77,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.rollout.progressDeadline":    duration([]any{"1s", "10m", "168h"}, []any{"0", "0s", "169h", "100ms"}),
 		"spec.rollout.drain":               duration([]any{"0s", "30s", "24h"}, []any{"0", "24h1s", "25h"}),
 		"spec.rollout.terminationDeadline": duration([]any{"1s", "10m", "168h"}, []any{"0", "0s", "169h"}),
+		"spec.rollout.keepFailed":          duration([]any{"0s", "1h", "168h"}, []any{"0", "169h"}),
 		"spec.history.minAge":              duration([]any{"0s", "720h", "87600h"}, []any{"0", "87601h"}),
 		"spec.suspend":                     {[]any{true, false}, []any{"true", 1}},
 		"spec.serviceAccountName":          {[]any{"deployer", "a", "a.b-c"}, []any{nil, "", "Deployer", "-a", "a-", "a/b", "a b", long(254), 5}},
@@ -172,7 +173,7 @@ func TestTrackDefaults(t *testing.T) {
 			want := map[string]any{
 				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete",
 				"source":  map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
-				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "terminationDeadline": "10m"},
+				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m"},
 				"history": map[string]any{"keep": int64(10), "minAge": "720h", "max": int64(100)},
 			}
 			if diff := cmp.Diff(want, u.Object["spec"]); diff != "" {

@@ -203,10 +203,13 @@ func TestForgedReleaseReachesNoOtherNamespace(t *testing.T) {
 	forged.Spec.Sequence = 77
 	create(t, forged)
 	now := metav1.NowMicro()
-	forged.Status = v1alpha1.ImmutableReleaseStatus{Run: 1, Times: v1alpha1.ReleaseTimes{Created: &now, Staged: &now, Superseded: &now, Retired: &now}}
-	if err := suite.api.Status().Update(t.Context(), forged); err != nil {
-		t.Fatal(err)
-	}
+	until(t, patience, func(ctx context.Context) error { // the operator writes, too
+		if err := suite.api.Get(ctx, client.ObjectKeyFromObject(forged), forged); err != nil {
+			return err
+		}
+		forged.Status = v1alpha1.ImmutableReleaseStatus{Run: 1, Times: v1alpha1.ReleaseTimes{Created: &now, Staged: &now, Superseded: &now, Retired: &now}}
+		return suite.api.Status().Update(ctx, forged)
+	})
 	untilCondition(t, releaseConditions(s.ns, "forged"), v1alpha1.DeletableCondition, metav1.ConditionTrue, "Retired")
 	if svc, err := get(t.Context(), victim.ns, "web", &corev1.Service{}); err != nil || !svc.DeletionTimestamp.IsZero() {
 		t.Errorf("the victim's Service was deleted: %v", err)
