@@ -23,6 +23,7 @@ const settle = 2 * time.Second
 // the cluster blocks the release that it is about and nothing else.
 func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 	r.notePin(s)
+	defer s.memory.unblock(s.plan.Steps)
 	acted := false
 	for _, step := range s.plan.Steps {
 		did, err := r.try(ctx, s, step)
@@ -32,6 +33,9 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 			continue
 		}
 		if err != nil {
+			if step.Kind == release.Switch {
+				s.memory.failedSwitch = attemptOf(step).run
+			}
 			return acted, fmt.Errorf("%s %s: %w", step.Kind, step.Release, err)
 		}
 	}
@@ -40,24 +44,25 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 
 // refusedStep blocks the release that a refused step is about until it may be tried again.
 func (r *Reconciler) refusedStep(s *scope, step release.Step, problem release.Problem) {
-	before, rel := s.memory.blocked[step.Release], s.releases[step.Release]
+	a, rel := attemptOf(step), s.releases[step.Release]
+	before := s.memory.blocked[a]
 	if rel != nil && (before == nil || before.problem.Reason != problem.Reason) {
 		r.event(rel, corev1.EventTypeWarning, problem.Reason, string(step.Kind), problem.Message)
 	}
 	if step.Kind == release.Switch {
-		s.memory.refusedSwitch = release.RunKey{Release: step.Release, Run: step.Run}
+		s.memory.refusedSwitch, s.memory.failedSwitch = a.run, a.run
 	}
 	now := r.Clock.Now()
-	s.requeueAfter(s.memory.block(step.Release, string(step.Kind), problem, now).until.Sub(now))
+	s.requeueAfter(s.memory.block(a, problem, now).until.Sub(now))
 }
 
 // try does one step unless it was done a moment ago or is blocked.
 func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool, error) {
-	now, id := r.Clock.Now(), attempt{step.Kind, release.RunKey{Release: step.Release, Run: step.Run}}
+	now, id := r.Clock.Now(), attemptOf(step)
 	if s.done[id] {
 		return false, nil
 	}
-	if b := s.memory.blocked[step.Release]; b != nil && b.step == string(step.Kind) && now.Before(b.until) {
+	if b := s.memory.blocked[id]; b != nil && now.Before(b.until) {
 		s.requeueAfter(b.until.Sub(now))
 		return false, nil
 	}
@@ -71,9 +76,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 	}
 	ctrl.LoggerFrom(ctx).Info("step done", "step", step.Kind, "release", step.Release, "run", step.Run, "outcome", step.Outcome)
 	stepsDone.WithLabelValues(string(step.Kind)).Inc()
-	if b := s.memory.blocked[step.Release]; b != nil && b.step == string(step.Kind) {
-		delete(s.memory.blocked, step.Release)
-	}
+	delete(s.memory.blocked, id)
 	if repeatable(step.Kind) {
 		s.memory.tried[id] = now
 	}
@@ -214,18 +217,18 @@ func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.Immutable
 	if err != nil {
 		return err
 	}
-	if unable != "" {
-		step.Message += "; " + unable
-		r.event(rel, corev1.EventTypeWarning, v1alpha1.ArchiveMissingReason, "Fail", unable)
+	if unable != nil {
+		step.Message += "; " + unable.Message
+		r.event(rel, corev1.EventTypeWarning, unable.Reason, "Fail", unable.Message)
 	}
 	if rel.Status.ActiveRun == 0 || step.Outcome == v1alpha1.OutcomePreempted {
 		rel.Status.Outcome = step.Outcome
 	}
 	rel.Status.Times.Superseded = r.microNow()
-	if b := s.memory.blocked[rel.Name]; b != nil {
-		step.Message += fmt.Sprintf("; %s: %s", b.problem.Reason, b.problem.Message)
+	if p := s.memory.problemOf(rel.Name); p != nil {
+		step.Message += fmt.Sprintf("; %s: %s", p.Reason, p.Message)
 	}
-	delete(s.memory.blocked, rel.Name)
+	s.memory.unblock(slices.DeleteFunc(slices.Clone(s.plan.Steps), func(other release.Step) bool { return other.Release == rel.Name }))
 	if step.Outcome != v1alpha1.OutcomePreempted {
 		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.HealthyCondition, false, string(step.Outcome), step.Message)
 		r.event(rel, corev1.EventTypeWarning, string(step.Outcome), "Fail", step.Message)

@@ -52,7 +52,7 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			return err
 		}
 	}
-	s.memory.switched, s.memory.refusedSwitch = s.memory.switching, release.RunKey{}
+	s.memory.switched, s.memory.refusedSwitch, s.memory.failedSwitch = run, release.RunKey{}, release.RunKey{}
 	return nil
 }
 

@@ -3,7 +3,6 @@ package releasetrack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"time"
 
@@ -20,59 +19,83 @@ import (
 
 // undo gives back what a run that failed has changed of the objects that it shares with the active one: the content of InPlace
 // workloads, and all that a switch writes when it had begun. What is only the failed run's own goes with its termination and
-// sweep. A run that another process has begun may have changed anything. unable says what cannot be given back.
-func (r *Reconciler) undo(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) (unable string, err error) {
+// sweep. A run that another process has begun may have changed anything.
+//
+// The first problem of what the cluster does not let us give back is returned; the run fails all the same. An error is what
+// must be tried again: that of a Service, whose traffic nobody else would move back, and any that may pass.
+func (r *Reconciler) undo(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) (*release.Problem, error) {
 	key, m := release.RunKey{Release: rel.Name, Run: rel.Status.Run}, s.memory
 	known := m.begun == key
 	content, switching := !known || m.inPlace == key, !known || m.switching == key
 	if !content && !switching {
-		return "", nil
+		return nil, nil
 	}
+	u := &undoing{}
 	var good *render.Stamped
 	if active := s.releases[s.plan.Active]; active != nil {
-		good, err = r.stamped(ctx, s, active, s.plan.ActiveRun)
-		if problem, refused := kube.AsRefusal(err); refused {
-			return fmt.Sprintf("what it has changed cannot be given back to release %s: %s", active.Name, problem.Message), nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	if content {
-		if err := r.undoInPlace(ctx, s, rel, good, known); err != nil {
-			return "", err
+		var err error
+		if good, err = r.stamped(ctx, s, active, s.plan.ActiveRun); err != nil {
+			u.note(err)
+			return u.result()
 		}
 	}
 	if switching && good != nil {
-		return "", r.undoSwitch(ctx, s, rel, good)
+		r.undoSwitch(ctx, s, rel, good, u)
 	}
-	return "", nil
+	if content {
+		r.undoInPlace(ctx, s, rel, good, known, u)
+	}
+	return u.result()
 }
+
+// undoing gathers what goes wrong, so that one object does not keep the others.
+type undoing struct {
+	unable *release.Problem
+	errs   []error
+}
+
+// note sorts an error: a refusal is what cannot be given back.
+func (u *undoing) note(err error) {
+	problem, refused := kube.AsRefusal(err)
+	switch {
+	case err == nil:
+	case !refused:
+		u.must(err)
+	case u.unable == nil:
+		u.unable = &release.Problem{Reason: problem.Reason, Message: "what it has changed cannot all be given back: " + problem.Message}
+	}
+}
+
+// must notes an error that has to be mended before the run can fail.
+func (u *undoing) must(err error) { u.errs = append(u.errs, err) }
+
+func (u *undoing) result() (*release.Problem, error) { return u.unable, errors.Join(u.errs...) }
 
 // undoInPlace applies the active content of the InPlace workloads that have another one in the failed run, and deletes the pods
 // of the failed content that are not ready: a StatefulSet does not replace them by itself. What the active release does not
 // have is deleted when the run has made it. applied: what the cache shows does not matter, it may be behind.
-func (r *Reconciler) undoInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped, applied bool) error {
+func (r *Reconciler) undoInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped, applied bool, u *undoing) {
 	failed := s.view.Contents[rel.Name]
 	if failed == nil {
-		return nil
+		if problem, ok := s.view.Broken[rel.Name]; ok {
+			u.note(kube.Refuse(problem.Reason, problem.Message))
+		}
+		return
 	}
-	var errs []error
 	for key, content := range failed.InPlace {
 		old, live := find(good, key), s.view.InPlace[key]
 		switch {
 		case old == nil:
-			errs = append(errs, r.deleteMade(ctx, rel, key))
+			u.note(r.deleteMade(ctx, rel, key))
 		case old.Source.Content == content, !applied && live.Content != content:
 		default:
 			err := r.Writer.Apply(ctx, old.Object)
 			if err == nil {
 				err = r.deleteBroken(ctx, s, content)
 			}
-			errs = append(errs, err)
+			u.note(err)
 		}
 	}
-	return errors.Join(errs...)
 }
 
 func find(st *render.Stamped, key release.ObjectKey) *render.StampedObject {
@@ -113,24 +136,27 @@ func (r *Reconciler) deleteBroken(ctx context.Context, s *scope, content string)
 
 // undoSwitch moves the Services back to the active run, applies the other Stable objects as that has them, and makes its
 // autoscalers again. Workloads that start at the switch are missed by the planner, which runs the release again.
-func (r *Reconciler) undoSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped) error {
-	var errs []error
+func (r *Reconciler) undoSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, good *render.Stamped, u *undoing) {
 	for _, services := range []bool{true, false} {
 		for i := range good.Objects {
 			o := &good.Objects[i]
 			moves := o.Narrow || o.Source.RefersVersioned || differs(rel, o)
-			if o.Class == v1alpha1.ClassStable && (o.Object.GetKind() == "Service") == services && moves {
-				errs = append(errs, r.giveBack(ctx, s, o))
+			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !moves {
+				continue
+			}
+			if err := r.giveBack(ctx, s, o); err != nil && o.Narrow {
+				u.must(err)
+			} else {
+				u.note(err)
 			}
 		}
 	}
-	errs = append(errs, r.tuneInPlace(ctx, s, good, rel))
+	u.note(r.tuneInPlace(ctx, s, good, rel))
 	for _, o := range good.Objects {
 		if o.AtSwitch && !isWorkload(release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind()}) {
-			errs = append(errs, r.Writer.Create(ctx, o.Object))
+			u.note(r.Writer.Create(ctx, o.Object))
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // giveBack applies an object as the active release has it, unless it is so already: what the cluster refused to change may be
@@ -146,7 +172,7 @@ func (r *Reconciler) giveBack(ctx context.Context, s *scope, o *render.StampedOb
 		return nil
 	}
 	if client.IgnoreNotFound(err) != nil {
-		return err
+		return kube.Classify(err, apply.Describe(o.Object))
 	}
 	return r.takeAndApply(ctx, s, o)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -109,14 +108,25 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 }
 
 // anyLeft lists live what runs of a release or with content of one. The track's label alone does not make an object ours: other
-// operators copy labels.
+// operators copy labels. What Git wants kept, and its pods, are not waited for.
 func (r *Reconciler) anyLeft(ctx context.Context, s *scope) (bool, error) {
-	inPlace := []schema.GroupVersionKind{appsv1.SchemeGroupVersion.WithKind("StatefulSet"), appsv1.SchemeGroupVersion.WithKind("DaemonSet")}
-	for _, gvk := range append(inPlace, liveKinds...) {
-		for _, ours := range []string{v1alpha1.ReleaseLabel, v1alpha1.ContentLabel} {
+	ofRuns := require(v1alpha1.ReleaseLabel, selection.Exists)
+	ofContent := []labels.Requirement{require(v1alpha1.ContentLabel, selection.Exists)}
+	for _, w := range s.world.inPlace() {
+		content := w.template.Labels[v1alpha1.ContentLabel]
+		switch {
+		case content == "":
+		case kept(w):
+			ofContent = append(ofContent, require(v1alpha1.ContentLabel, selection.NotIn, content))
+		default:
+			return true, nil
+		}
+	}
+	for _, gvk := range liveKinds {
+		for _, ours := range [][]labels.Requirement{{ofRuns}, ofContent} {
 			list := &metav1.PartialObjectMetadataList{}
 			list.SetGroupVersionKind(gvk)
-			chosen := labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.In, s.track.Name), require(ours, selection.Exists))
+			chosen := labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.In, s.track.Name)).Add(ours...)
 			err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.Limit(1), client.MatchingLabelsSelector{Selector: chosen})
 			if err != nil {
 				return false, fmt.Errorf("look for %ss of the track: %w", gvk.Kind, err)
@@ -133,16 +143,22 @@ func (r *Reconciler) anyLeft(ctx context.Context, s *scope) (bool, error) {
 func (r *Reconciler) deleteInPlace(ctx context.Context, s *scope) error {
 	var errs []error
 	for _, w := range s.world.inPlace() {
-		if w.template.Labels[v1alpha1.ContentLabel] != "" && w.object.GetDeletionTimestamp().IsZero() {
+		if w.template.Labels[v1alpha1.ContentLabel] != "" && !kept(w) && w.object.GetDeletionTimestamp().IsZero() {
 			errs = append(errs, r.Writer.Delete(ctx, w.object))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// kept: Git says that the workload stays when it is no part of a release any more.
+func kept(w workload) bool {
+	return w.object.GetAnnotations()[v1alpha1.PruneAnnotation] == v1alpha1.PruneDisabled
+}
+
 // removeRest deletes what is left when no pod runs any more.
 func (r *Reconciler) removeRest(ctx context.Context, s *scope) error {
 	s.plan = release.Plan{}
+	inUse := s.inUse() // by workloads that Git wants kept
 	for _, rel := range s.releases {
 		for _, o := range rel.Spec.Objects {
 			if rel.Status.Run == 0 || !keepsName(o.Class) {
@@ -154,7 +170,7 @@ func (r *Reconciler) removeRest(ctx context.Context, s *scope) error {
 		}
 		if rel.Status.Run > 0 {
 			rel.Status.ActiveRun = 0
-			if err := r.sweepVersioned(ctx, rel, nil); err != nil {
+			if err := r.sweepVersioned(ctx, rel, inUse[rel.Name]); err != nil {
 				return err
 			}
 		}

@@ -43,9 +43,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	for _, rel := range s.releases {
 		s.view.Releases = append(s.view.Releases, rel)
 	}
-	if key := s.memory.refusedSwitch; s.releases[key.Release] != nil && s.releases[key.Release].Status.Run == key.Run {
-		s.view.SwitchRefused = key.Release
-	}
+	s.view.SwitchRefused, s.view.SwitchFailed = s.lastRun(s.memory.refusedSwitch), s.lastRun(s.memory.failedSwitch)
 	if err := r.readContents(ctx, s); err != nil {
 		return err
 	}
@@ -73,6 +71,14 @@ func (s *scope) head() string {
 		return name
 	}
 	return newest.Name
+}
+
+// lastRun is the release whose last run this is; empty: none.
+func (s *scope) lastRun(key release.RunKey) string {
+	if rel := s.releases[key.Release]; rel != nil && rel.Status.Run == key.Run {
+		return key.Release
+	}
+	return ""
 }
 
 // restart is the restart that was asked for, unless a run has answered it.

@@ -1,7 +1,9 @@
 package releasetrack
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,8 +31,8 @@ type trackMemory struct {
 	// begun, inPlace and switching are the runs that this process began last, gave InPlace workloads their content for, and
 	// began to move traffic to: what there is to undo when a run fails. switched is the run whose switch it has completed.
 	begun, inPlace, switching, switched release.RunKey
-	// refusedSwitch is the run whose switch the cluster refused when it was last tried.
-	refusedSwitch release.RunKey
+	// refusedSwitch is the run whose switch the cluster refused when it was last tried; failedSwitch likewise for any error.
+	refusedSwitch, failedSwitch release.RunKey
 	// swept: see release.View.
 	swept map[string]string
 	// adopting names, by release, the Service that is taken over when traffic moves to it.
@@ -38,7 +40,7 @@ type trackMemory struct {
 	// tried is when a step was last done; the cache may not show yet what it caused.
 	tried map[attempt]time.Time
 	// blocked are releases that the cluster refuses.
-	blocked map[string]*blockage
+	blocked map[attempt]*blockage
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
@@ -60,7 +62,6 @@ type endedPods struct{ confirmed, unconfirmed int32 }
 // blockage is a refusal of the cluster, and when to ask again.
 type blockage struct {
 	problem release.Problem
-	step    string
 	tries   int
 	until   time.Time
 }
@@ -76,7 +77,7 @@ func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 	if t == nil || (uid != "" && t.uid != "" && t.uid != uid) {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
-			tried: map[attempt]time.Time{}, blocked: map[string]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
+			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
 	}
@@ -129,21 +130,47 @@ func (t *trackMemory) endedWritten(releaseName string, e endedPods) {
 func (t *trackMemory) forgetRelease(name string) {
 	delete(t.swept, name)
 	delete(t.adopting, name)
-	delete(t.blocked, name)
+	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool { return a.run.Release == name })
 	delete(t.waiting, name)
 	maps.DeleteFunc(t.made, func(key release.RunKey, _ bool) bool { return key.Release == name })
 	maps.DeleteFunc(t.tried, func(a attempt, _ time.Time) bool { return a.run.Release == name })
 }
 
-// block notes a refusal; each one in a row doubles the wait, from one second to one minute.
-func (t *trackMemory) block(name, step string, problem release.Problem, now time.Time) *blockage {
-	b := t.blocked[name]
-	if b == nil || b.step != step {
-		b = &blockage{step: step}
-		t.blocked[name] = b
+// block notes a refusal of a step; each one in a row doubles the wait, from one second to one minute.
+func (t *trackMemory) block(a attempt, problem release.Problem, now time.Time) *blockage {
+	b := t.blocked[a]
+	if b == nil {
+		b = &blockage{}
+		t.blocked[a] = b
 	}
 	b.problem = problem
 	b.until = now.Add(min(time.Second<<min(b.tries, 6), time.Minute))
 	b.tries++
 	return b
+}
+
+// problemOf is what the cluster refuses of a release: of several steps that of the latest run, and always the same one.
+func (t *trackMemory) problemOf(name string) *release.Problem {
+	var of []attempt
+	for a := range t.blocked {
+		if a.run.Release == name {
+			of = append(of, a)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(of, func(a, b attempt) int { return cmp.Or(cmp.Compare(b.run.Run, a.run.Run), cmp.Compare(a.kind, b.kind)) })
+	return &t.blocked[first].problem
+}
+
+// unblock forgets refusals of steps that nobody asks for any more.
+func (t *trackMemory) unblock(asked []release.Step) {
+	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool {
+		return !slices.ContainsFunc(asked, func(s release.Step) bool { return attemptOf(s) == a })
+	})
+}
+
+func attemptOf(s release.Step) attempt {
+	return attempt{s.Kind, release.RunKey{Release: s.Release, Run: s.Run}}
 }

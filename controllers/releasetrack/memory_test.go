@@ -15,13 +15,18 @@ func key(namespace, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-// Each refusal in a row doubles the wait, from one second to one minute; another step begins anew.
+func stepOf(kind release.StepKind, name string, run int32) attempt {
+	return attempt{kind, release.RunKey{Release: name, Run: run}}
+}
+
+// Each refusal of a step in a row doubles the wait, from one second to one minute; other steps do not change it.
 func TestBlockBacksOff(t *testing.T) {
 	m := (&memory{}).of(key("shop", "shop"), "")
-	problem := release.Problem{Reason: "QuotaExceeded", Message: "a"}
+	problem, other := release.Problem{Reason: "QuotaExceeded", Message: "a"}, release.Problem{Reason: "UnknownKind"}
 	var waits []time.Duration
 	for range 9 {
-		waits = append(waits, m.block("r", "Make", problem, present).until.Sub(present))
+		waits = append(waits, m.block(stepOf(release.Make, "r", 2), problem, present).until.Sub(present))
+		m.block(stepOf(release.Terminate, "r", 1), other, present)
 	}
 	var want []time.Duration
 	for _, seconds := range []int{1, 2, 4, 8, 16, 32, 60, 60, 60} {
@@ -31,18 +36,31 @@ func TestBlockBacksOff(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	for range 100 {
-		m.block("r", "Make", problem, present)
+		m.block(stepOf(release.Make, "r", 2), problem, present)
 	}
-	if b := m.blocked["r"]; b.until.Sub(present) != time.Minute {
+	if b := m.blocked[stepOf(release.Make, "r", 2)]; b.until.Sub(present) != time.Minute {
 		t.Errorf("after a hundred refusals the wait is %s", b.until.Sub(present))
 	}
-	other := release.Problem{Reason: "UnknownKind"}
-	b := m.block("r", "Begin", other, present)
-	if b.until.Sub(present) != time.Second || b.problem != other || m.blocked["r"] != b {
-		t.Errorf("another step: %+v", b)
-	}
-	if m.block("s", "Make", problem, present).until.Sub(present) != time.Second {
+	if m.block(stepOf(release.Make, "s", 1), problem, present).until.Sub(present) != time.Second {
 		t.Error("another release waits longer")
+	}
+	for range 20 {
+		if got := m.problemOf("r"); got == nil || *got != problem {
+			t.Fatalf("the problem of the latest run is %v", got)
+		}
+	}
+}
+
+// What nobody asks for any more is no problem any more.
+func TestUnblock(t *testing.T) {
+	m := (&memory{}).of(key("shop", "shop"), "")
+	problem := release.Problem{Reason: "QuotaExceeded"}
+	for _, a := range []attempt{stepOf(release.Make, "r", 2), stepOf(release.Terminate, "r", 1), stepOf(release.Make, "s", 1)} {
+		m.block(a, problem, present)
+	}
+	m.unblock([]release.Step{{Kind: release.Make, Release: "r", Run: 3}, {Kind: release.Terminate, Release: "r", Run: 1}})
+	if len(m.blocked) != 1 || m.blocked[stepOf(release.Terminate, "r", 1)] == nil || m.problemOf("s") != nil {
+		t.Errorf("left %v", m.blocked)
 	}
 }
 
@@ -97,7 +115,7 @@ func TestForgetRelease(t *testing.T) {
 		m.made[release.RunKey{Release: r, Run: 2}] = true
 		m.swept[r] = "x"
 		m.waiting[r] = present
-		m.block(r, "Make", release.Problem{}, present)
+		m.block(attempt{release.Make, release.RunKey{Release: r, Run: 1}}, release.Problem{}, present)
 	}
 	m.forgetRelease("r")
 	if len(m.made) != 2 || len(m.swept) != 1 || len(m.waiting) != 1 || len(m.blocked) != 1 || !m.made[release.RunKey{Release: "s", Run: 2}] {

@@ -74,7 +74,7 @@ func TestStatusOfTrackWaitsWhileStaging(t *testing.T) {
 		"a failure": {change: found, failure: errors.New("etcd is away")},
 		"a refused write": {change: func(s *scope) {
 			found(s)
-			s.memory.block(head, "Make", release.Problem{Reason: "QuotaExceeded"}, present)
+			s.memory.block(attempt{release.Make, release.RunKey{Release: head, Run: 1}}, release.Problem{Reason: "QuotaExceeded"}, present)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

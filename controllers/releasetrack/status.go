@@ -41,10 +41,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope, failure error) e
 
 // writeRelease describes a release and writes its status when it differs. Counters and messages alone may wait.
 func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, mayWait bool) error {
-	var blocked *release.Problem
-	if b := s.memory.blocked[rel.Name]; b != nil {
-		blocked = &b.problem
-	}
+	blocked := s.memory.problemOf(rel.Name)
 	ended := s.memory.endedOf(rel.Name)
 	stored := s.written[rel.Name]
 	rel.Status.Terminated.Confirmed = stored.Terminated.Confirmed + ended.confirmed
@@ -126,7 +123,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	}
 	switch staging := s.plan.Staging; {
 	case onlyTrackProgress(s.stored, s.track.Status) && r.puttingOff(s, "", putOff),
-		failure == nil && staging != "" && s.memory.blocked[staging] == nil && r.puttingOff(s, "", putOffStaging):
+		failure == nil && staging != "" && s.memory.problemOf(staging) == nil && r.puttingOff(s, "", putOffStaging):
 		s.memory.unwritten = s.track.Status.DeepCopy()
 		return nil
 	}
@@ -300,15 +297,15 @@ func summarizeTarget(s *scope) (summary, bool) {
 		if w := s.plan.Waiting[name]; w.Message != "" {
 			message += ": " + w.Message
 		}
-		if b := s.memory.blocked[name]; b != nil {
-			return summary{reconciling: true, reason: b.problem.Reason, message: fmt.Sprintf("release %s: %s", name, b.problem.Message)}, true
+		if p := s.memory.problemOf(name); p != nil {
+			return summary{reconciling: true, reason: p.Reason, message: fmt.Sprintf("release %s: %s", name, p.Message)}, true
 		}
 		return summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: message}, true
 	}
 	if target := s.releases[s.plan.Target]; target != nil && s.plan.Target != s.plan.Active {
 		sum := summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: fmt.Sprintf("release %s is next", target.Name)}
-		if b := s.memory.blocked[target.Name]; b != nil {
-			sum.reason, sum.message = b.problem.Reason, fmt.Sprintf("release %s: %s", target.Name, b.problem.Message)
+		if p := s.memory.problemOf(target.Name); p != nil {
+			sum.reason, sum.message = p.Reason, fmt.Sprintf("release %s: %s", target.Name, p.Message)
 		} else if st, ok := s.plan.Stalled[target.Name]; ok {
 			return summary{stalled: true, reason: st.Reason, message: st.Message}, true
 		} else if w, ok := s.plan.Waiting[target.Name]; ok {

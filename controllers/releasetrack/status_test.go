@@ -66,13 +66,13 @@ func TestDescribeTrack(t *testing.T) {
 		"staging, refused by the cluster": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, newRelease("2", 2, staging)},
 			change: func(s *scope) {
 				s.plan.Staging, s.plan.Target = two, two
-				s.memory.block(two, "Make", release.Problem{Reason: "QuotaExceeded", Message: "ConfigMap a"}, present)
+				s.memory.block(attempt{release.Make, release.RunKey{Release: two, Run: 1}}, release.Problem{Reason: "QuotaExceeded", Message: "ConfigMap a"}, present)
 			},
 			status: "False", reason: "QuotaExceeded", words: "release shop-2222222222: ConfigMap a", others: "Reconciling"},
 		"next, refused by the cluster": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, newRelease("2", 2)},
 			change: func(s *scope) {
 				s.plan.Target = two
-				s.memory.block(two, "Begin", release.Problem{Reason: "UnknownKind", Message: "Widget"}, present)
+				s.memory.block(attempt{release.Begin, release.RunKey{Release: two, Run: 1}}, release.Problem{Reason: "UnknownKind", Message: "Widget"}, present)
 			},
 			status: "False", reason: "UnknownKind", words: "Widget", others: "Reconciling"},
 		"next, stalled": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, newRelease("2", 2)},
@@ -91,7 +91,7 @@ func TestDescribeTrack(t *testing.T) {
 			releases: []*v1alpha1.ImmutableRelease{one, newRelease("2", 2), newRelease("3", 3, refusedFor(render.ReasonInvalidYAML, "deploy/a.yaml:3: broken"))},
 			change: func(s *scope) {
 				s.plan.Target = two
-				s.memory.block(two, "Begin", release.Problem{Reason: "UnknownKind", Message: "Widget"}, present)
+				s.memory.block(attempt{release.Begin, release.RunKey{Release: two, Run: 1}}, release.Problem{Reason: "UnknownKind", Message: "Widget"}, present)
 			},
 			status: "False", reason: "UnknownKind", words: "Widget; the newest commit was rejected, see release shop-3333333333: deploy/a.yaml:3: broken", others: "Reconciling"},
 		"head rejected, and Git cannot be reached now": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, rejectedHead},

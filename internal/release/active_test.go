@@ -40,7 +40,7 @@ func TestKeepFailed(t *testing.T) {
 	}
 	runRows(t, map[string]row{
 		"what a failed run has made stays": {
-			view: given(active("a", 1), gone(20*time.Minute, v1alpha1.OutcomeProgressDeadlineExceeded)).serves("a", 1).runs("b", 1, Failing).with(keep).View,
+			view:     given(active("a", 1), gone(20*time.Minute, v1alpha1.OutcomeProgressDeadlineExceeded)).serves("a", 1).runs("b", 1, Failing).with(keep).View,
 			wantWake: 40 * time.Minute,
 		},
 		"for so long": {
@@ -48,7 +48,7 @@ func TestKeepFailed(t *testing.T) {
 			want: []string{"Terminate b/1"},
 		},
 		"also when a Job of it failed": {
-			view: given(active("a", 1), gone(20*time.Minute, v1alpha1.OutcomeJobFailed)).serves("a", 1).runs("b", 1, Current).with(keep).View,
+			view:     given(active("a", 1), gone(20*time.Minute, v1alpha1.OutcomeJobFailed)).serves("a", 1).runs("b", 1, Current).with(keep).View,
 			wantWake: 40 * time.Minute,
 		},
 		"a run that was pre-empted goes at once": {

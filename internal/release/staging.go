@@ -117,10 +117,10 @@ func (p *planner) stagingFailing() bool {
 }
 
 // committed: traffic has begun to move, and the cluster lets the rest of it follow. The only way is forward: what was moved
-// has been healthy a moment ago, and going back would move it twice. Where the cluster refuses a part of the switch, the run
-// can be ended like any other, and traffic goes back.
+// has been healthy a moment ago, and going back would move it twice. Where a part of the switch cannot be done, refused or for
+// another reason, the run can be ended like any other, and traffic goes back.
 func (p *planner) committed() bool {
-	return p.halfSwitched() && p.view.SwitchRefused != p.staging.Name
+	return p.halfSwitched() && p.view.SwitchRefused != p.staging.Name && p.view.SwitchFailed != p.staging.Name
 }
 
 // halfSwitched: traffic that the active run served already goes to the staging run.

@@ -214,6 +214,14 @@ func TestPreemption(t *testing.T) {
 				with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).View,
 			want: []string{"Fail b/1 ProgressDeadlineExceeded"},
 		},
+		"and when it cannot be done for another reason": {
+			view: late(time.Minute).runs("b", 1, Current).with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchFailed("b")).pinned("a", time.Second).View,
+			want: []string{"Fail b/1 Preempted"},
+		},
+		"which is no reason for a newer commit to end it at once": {
+			view: late(time.Minute).runs("b", 1, Current).with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchFailed("b")).View,
+			want: []string{"Switch b/1"},
+		},
 		"until then, the rest is tried again": {
 			view: given(active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).
 				with(endpoints("b", 1, 2, map[RunKey]int32{b: 2})).with(switchRefused("b")).View,
@@ -241,6 +249,10 @@ func TestPreemption(t *testing.T) {
 			want: []string{"Fail b/1 Preempted"},
 		},
 	})
+}
+
+func switchFailed(name string) func(*View) {
+	return func(v *View) { v.SwitchFailed = name }
 }
 
 func switchRefused(name string) func(*View) {

@@ -41,6 +41,8 @@ type View struct {
 	Switched RunKey
 	// SwitchRefused is the release whose switch the cluster refuses; empty: none.
 	SwitchRefused string
+	// SwitchFailed is the release whose switch did not succeed when it was last tried, for whatever reason; empty: none.
+	SwitchFailed string
 	// InUse are Versioned objects of ended releases that a live InPlace workload still names, by release name.
 	InUse map[string][]string
 	// Swept are releases whose leftovers this process has already deleted, with the objects in use at that time.
