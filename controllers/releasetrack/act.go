@@ -2,6 +2,7 @@ package releasetrack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,6 +26,7 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 	r.notePin(s)
 	defer s.memory.unblock(s.plan.Steps)
 	acted := false
+	var errs []error
 	for _, step := range s.plan.Steps {
 		did, err := r.try(ctx, s, step)
 		acted = acted || did
@@ -36,10 +38,23 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 			if step.Kind == release.Switch {
 				s.memory.failedSwitch = attemptOf(step).run
 			}
-			return acted, fmt.Errorf("%s %s: %w", step.Kind, step.Release, err)
+			errs = append(errs, fmt.Errorf("%s %s: %w", step.Kind, step.Release, err))
+			if !ends(step.Kind) {
+				break // what comes after it relies on it
+			}
 		}
 	}
-	return acted, nil
+	return acted, errors.Join(errs...)
+}
+
+// ends: steps that clean up after a release, on which none of another release relies.
+func ends(kind release.StepKind) bool {
+	switch kind {
+	case release.Terminate, release.Confirm, release.Sweep, release.Prune, release.Forget:
+		return true
+	default:
+		return false
+	}
 }
 
 // refusedStep blocks the release that a refused step is about until it may be tried again.

@@ -40,10 +40,21 @@ func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey
 	for _, p := range s.world.pods {
 		owned := len(p.OwnerReferences) > 0 && hasWorkload
 		if runKey(p.Labels) == key && p.DeletionTimestamp.IsZero() && !owned {
-			errs = append(errs, r.Writer.Delete(ctx, p))
+			errs = append(errs, r.deleteOrphanedOwner(ctx, p), r.Writer.Delete(ctx, p))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// deleteOrphanedOwner deletes the ReplicaSet of a pod whose Deployment somebody has deleted without it: it would make the pod again.
+func (r *Reconciler) deleteOrphanedOwner(ctx context.Context, p *corev1.Pod) error {
+	owner := metav1.GetControllerOf(p)
+	if owner == nil || owner.Kind != "ReplicaSet" {
+		return nil
+	}
+	set := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: owner.Name, UID: owner.UID}}
+	set.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind("ReplicaSet"))
+	return r.Writer.Delete(ctx, set)
 }
 
 // stopRecreate deletes the Recreate workloads of other runs.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -54,4 +55,21 @@ func TestFailedReleaseIsKeptToBeLookedAt(t *testing.T) {
 	})
 	s.Expect(time.Since(failed.Status.Times.Superseded.Time)).To(gomega.BeNumerically(">=", 8*time.Second))
 	checkServed(t, s.ns, "web")
+}
+
+// Somebody deletes the Deployment and leaves its ReplicaSet behind, which would keep its pods for ever.
+func TestOrphanedReplicaSetEnds(t *testing.T) {
+	s := tell(t)
+	first := s.commit(shop("1"))
+	s.makeTrack("shop")
+	s.live(first)
+	s.kubectl("delete", "deploy", "web"+suffixOf(first), "--cascade=orphan")
+	s.until(first, "its second run alone", func(r *v1alpha1.ImmutableRelease) bool {
+		return r.Status.ActiveRun == 2 && r.Status.Replicas.Remaining == 2 && isTrue(r.Status.Conditions, v1alpha1.ReadyCondition)
+	})
+	s.Eventually(func() []string { return strings.Fields(s.kubectl("get", "rs", "-o", "name")) }).Should(gomega.HaveLen(1))
+	checkServed(t, s.ns, "web")
+	next := s.commit(shop("2"))
+	s.live(next)
+	s.retired(first)
 }
