@@ -40,6 +40,9 @@ const (
 	ReplicasTerminatedCondition = "ReplicasTerminated"
 	// DeletableCondition: True when the release is in a final phase and nothing of it is left in the cluster.
 	DeletableCondition = "Deletable"
+	// SelfContainedCondition: True when the archive holds all that the release is made of; False lists what it depends on besides
+	// (Secrets made elsewhere, data of claims, tags of images, CustomResourceDefinitions). Absent until it was wanted once.
+	SelfContainedCondition = "SelfContained"
 )
 
 // Reasons of Ready, Reconciling and Stalled, on both kinds.
@@ -104,6 +107,8 @@ const (
 	ReplicasRemainReason        = "ReplicasRemain"
 	ObjectsInUseReason          = "ObjectsInUse"
 	ReleaseInUseReason          = "ReleaseInUse"
+	NothingExternalReason       = "NothingExternal"
+	ExternalDependenciesReason  = "ExternalDependencies"
 	ObservedGoneReason          = "ObservedGone"
 	EndpointsMovedReason        = "EndpointsMoved"
 	NotServingReason            = "NotServing"

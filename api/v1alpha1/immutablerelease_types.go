@@ -333,7 +333,7 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Jobs []ReleaseJob `json:"jobs,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, Deletable.
+	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Deletable.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32

@@ -102,7 +102,7 @@ func refused(err error) error {
 
 // contentOf sorts a bundle's objects by what the planner does with them.
 func contentOf(b *render.Bundle) *release.Content {
-	c := &release.Content{InPlace: map[release.ObjectKey]string{}}
+	c := &release.Content{InPlace: map[release.ObjectKey]string{}, External: b.External()}
 	for _, o := range b.Objects {
 		key := release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}
 		switch {

@@ -42,6 +42,7 @@ func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
 	d.counts()
 	d.jobs()
 	d.verdict()
+	d.selfContained()
 	d.health()
 	d.ending()
 	d.summary()
@@ -129,6 +130,24 @@ func leftOut(ignored []v1alpha1.IgnoredObject) string {
 		return ""
 	}
 	return "; left out by spec.ignore: " + strings.Join(names, ", ")
+}
+
+// selfContained says what would be missing if the release had to run from its archive alone. What is not known now stays as it was.
+func (d *describer) selfContained() {
+	content := d.view.Contents[d.r.Name]
+	if content == nil || content.External == nil {
+		return
+	}
+	const named = 20
+	if len(content.External) == 0 {
+		d.set(v1alpha1.SelfContainedCondition, true, v1alpha1.NothingExternalReason, "the archive holds all that the release is made of")
+		return
+	}
+	message := "not in the archive: " + strings.Join(content.External[:min(len(content.External), named)], "; ")
+	if more := len(content.External) - named; more > 0 {
+		message += fmt.Sprintf("; and %d more", more)
+	}
+	d.set(v1alpha1.SelfContainedCondition, false, v1alpha1.ExternalDependenciesReason, message)
 }
 
 // health leaves the message of a failed run as it was written when it failed: the pods that it speaks of are gone.

@@ -340,3 +340,31 @@ func TestSetConditionCutsLongMessages(t *testing.T) {
 		})
 	}
 }
+
+// What the archive does not hold is listed; what is not known now is left as it was.
+func TestSelfContained(t *testing.T) {
+	for name, tc := range map[string]struct {
+		external      []string
+		want, message string
+	}{
+		"not known":  {nil, "", ""},
+		"everything": {[]string{}, "True NothingExternal", "the archive holds all that the release is made of"},
+		"two things": {[]string{"ConfigMap a", "Secret b"}, "False ExternalDependencies", "not in the archive: ConfigMap a; Secret b"},
+		"many things": {strings.Split(strings.Repeat("x ", 22)+"x", " "), "False ExternalDependencies",
+			"not in the archive: " + strings.Repeat("x; ", 20) + "and 3 more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := given(active("a", 1)).serves("a", 1)
+			w.Contents["a"].External = tc.external
+			r := described(t, w, "a", nil)
+			c := apimeta.FindStatusCondition(r.Status.Conditions, v1alpha1.SelfContainedCondition)
+			if got := conditionsOf(r)[v1alpha1.SelfContainedCondition]; got != tc.want || c != nil && c.Message != tc.message {
+				t.Errorf("want %q (%s), got %q (%v)", tc.want, tc.message, got, c)
+			}
+			delete(w.Contents, "a")
+			if again := described(t, w, "a", nil); conditionsOf(again)[v1alpha1.SelfContainedCondition] != tc.want {
+				t.Error("it is forgotten when the content is not at hand")
+			}
+		})
+	}
+}

@@ -88,6 +88,8 @@ type Content struct {
 	InPlace map[ObjectKey]string
 	// Services whose selector is narrowed to the run.
 	Services []string
+	// External is what the release depends on and does not hold, in words; nil: not known.
+	External []string
 }
 
 // Run is what the cluster holds of one run.
