@@ -107,6 +107,7 @@ const (
 	ReplicasRemainReason        = "ReplicasRemain"
 	ObjectsInUseReason          = "ObjectsInUse"
 	ReleaseInUseReason          = "ReleaseInUse"
+	CommitRejectedReason        = "CommitRejected"
 	NothingExternalReason       = "NothingExternal"
 	ExternalDependenciesReason  = "ExternalDependencies"
 	ObservedGoneReason          = "ObservedGone"

@@ -92,6 +92,16 @@ type ReleaseTrackSpec struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	// +optional
 	Pin string `json:"pin,omitempty"`
+
+	// rejected lists commits that never run, by their full ids: releases of them are not started, one that is being staged is
+	// ended, and one that is active gives way to the newest earlier release that has worked. It comes before pin. A commit that is
+	// taken from the list can run again. Default: none. At most 100.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{40}$`
+	// +kubebuilder:validation:items:MaxLength=40
+	// +optional
+	Rejected []string `json:"rejected,omitempty"`
 }
 
 // IgnoredKind names a kind of object, in every version of its API.

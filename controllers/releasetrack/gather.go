@@ -33,7 +33,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		Track: release.Track{
 			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
-			Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
+			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
 		},
@@ -79,6 +79,14 @@ func (s *scope) lastRun(key release.RunKey) string {
 		return key.Release
 	}
 	return ""
+}
+
+func setOf(items []string) map[string]bool {
+	out := map[string]bool{}
+	for _, i := range items {
+		out[i] = true
+	}
+	return out
 }
 
 // restart is the restart that was asked for, unless a run has answered it.

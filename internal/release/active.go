@@ -15,6 +15,10 @@ func (p *planner) keepActive() {
 	if r == nil {
 		return
 	}
+	if p.rejected(r) {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.CommitRejectedReason,
+			"its commit is in spec.rejected, but there is no earlier release to go back to, so it serves on; make another commit"}
+	}
 	if p.lacksInPlace() {
 		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
 	}

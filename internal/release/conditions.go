@@ -39,6 +39,9 @@ func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
 	d := describer{r: r, view: v, plan: p, blocked: blocked, said: map[string]bool{}}
 	r.Status.ObservedGeneration = r.Generation
 	r.Status.Phase = Phase(r)
+	if d.rejected() {
+		r.Status.Phase = v1alpha1.PhaseRejected
+	}
 	d.counts()
 	d.jobs()
 	d.verdict()
@@ -107,6 +110,8 @@ func (d *describer) verdict() {
 			fmt.Sprintf("%d objects rendered and archived%s", len(spec.Objects), leftOut(spec.Ignored)))
 	}
 	switch {
+	case d.rejected():
+		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.CommitRejectedReason, rejectedMessage)
 	case d.blocked != nil:
 		d.set(v1alpha1.AcceptedCondition, false, d.blocked.Reason, d.blocked.Message)
 	case d.r.Status.Run > 0:
@@ -131,6 +136,13 @@ func leftOut(ignored []v1alpha1.IgnoredObject) string {
 	}
 	return "; left out by spec.ignore: " + strings.Join(names, ", ")
 }
+
+// rejected: a person has rejected the commit before it ran. It is no fact of the release: taken from the list, it can run.
+func (d *describer) rejected() bool {
+	return IsPending(d.r) && d.view.Track.Rejected[d.r.Spec.Source.Commit]
+}
+
+const rejectedMessage = "the commit is in spec.rejected of its track; it runs when it is taken from there and wanted"
 
 // selfContained says what would be missing if the release had to run from its archive alone. What is not known now stays as it was.
 func (d *describer) selfContained() {
@@ -259,6 +271,8 @@ func (d *describer) conclude() {
 	stalled, isStalled := d.plan.Stalled[d.r.Name]
 	phase := d.r.Status.Phase
 	switch {
+	case d.rejected():
+		d.stall(v1alpha1.CommitRejectedReason, rejectedMessage)
 	case phase == v1alpha1.PhaseRejected:
 		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
 	case phase == v1alpha1.PhaseFailed:

@@ -198,7 +198,7 @@ func (m *model) checkOutcome(r *v1alpha1.ImmutableRelease) {
 	switch phase := Phase(r); phase {
 	case v1alpha1.PhaseActive, v1alpha1.PhaseRetired, v1alpha1.PhaseRejected, v1alpha1.PhaseSkipped:
 	case v1alpha1.PhasePending:
-		if m.track.Pin == "" {
+		if m.track.Pin == "" && !m.track.Rejected[r.Name] {
 			m.violate("%s is pending in a settled world", r.Name)
 		}
 	case v1alpha1.PhaseDraining, v1alpha1.PhaseFailed:
@@ -228,7 +228,7 @@ func (m *model) checkWish(a *v1alpha1.ImmutableRelease) {
 		return
 	}
 	head := m.release(m.track.Head)
-	if head == nil || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {
+	if head == nil || m.track.Rejected[head.Name] || a != nil && m.track.Rejected[a.Name] || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {
 		return
 	}
 	if same := a != nil && a.Spec.Digest == head.Spec.Digest; head.Status.Outcome == v1alpha1.OutcomeNoChange && (same || m.failed[head.Spec.Digest]) {

@@ -160,6 +160,7 @@ func (m *model) commit(name string, content *Content, f fate, options ...option)
 	m.now = m.now.Add(time.Millisecond)
 	r := build(name, m.sequence, options...)
 	r.CreationTimestamp = metav1.NewTime(m.now)
+	r.Spec.Source.Commit = name
 	r.Status.Times.Created = at(m.now)
 	if content != nil {
 		for _, s := range content.Services {
@@ -542,6 +543,9 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 	if pin := m.release(m.track.Pin); pin != nil && m.pinnable(pin) && r != pin && r != m.active() {
 		m.violate("%s is begun while %s is pinned", r.Name, pin.Name)
 	}
+	if m.track.Rejected[r.Name] && r != m.active() {
+		m.violate("%s is begun, though its commit is rejected", r.Name)
+	}
 	if s.Run <= r.Status.Run {
 		m.violate("run %d of %s is not above %d", s.Run, r.Name, r.Status.Run)
 	}
@@ -561,7 +565,7 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 }
 
 func (m *model) pinnable(r *v1alpha1.ImmutableRelease) bool {
-	return !IsRefused(r) && !IsSkipped(r) && r.DeletionTimestamp.IsZero() && !m.broken[r.Name]
+	return !m.track.Rejected[r.Name] && !IsRefused(r) && !IsSkipped(r) && r.DeletionTimestamp.IsZero() && !m.broken[r.Name]
 }
 
 func (m *model) make(key RunKey, content *Content) {

@@ -88,6 +88,8 @@ func (m *model) happen() {
 		m.sicken()
 	case n < 98:
 		m.vandalise()
+	case n < 99 && m.chance(0.2):
+		m.reject()
 	case n < 99 && m.chance(0.3):
 		m.logf("a restart is asked for")
 		m.track.Restart = "now"
@@ -170,6 +172,16 @@ func (m *model) randomContent(name string) *Content {
 		c.InPlace = map[ObjectKey]string{db: content}
 	}
 	return c
+}
+
+// reject puts a random commit into spec.rejected, or empties the list.
+func (m *model) reject() {
+	m.track.Rejected = map[string]bool{}
+	if len(m.releases) > 0 && m.chance(0.7) {
+		name := m.releases[m.rng.IntN(len(m.releases))].Name
+		m.logf("commit %s is rejected", name)
+		m.track.Rejected[name] = true
+	}
 }
 
 func (m *model) pin() {

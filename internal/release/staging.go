@@ -17,6 +17,9 @@ func (p *planner) advance() {
 		p.keepActive()
 	case p.staging == nil:
 		p.start(p.wish)
+	case p.rejected(p.staging) && !p.committed():
+		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+			Message: "its commit is in spec.rejected"})
 	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging), p.committed():
 		p.waitBehindStaging()
 		p.drive()
@@ -61,7 +64,7 @@ func (p *planner) cannotStart(r *v1alpha1.ImmutableRelease) bool {
 
 // changesNothing: the release was not started yet, and what it holds runs already. A person who pins it gets it run.
 func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
-	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin
+	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin && !p.rejected(p.active)
 }
 
 // begin raises the run above every run that was ever seen, in status or on a label. The first run of a release that differs
@@ -74,7 +77,7 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 		}
 	}
 	step := Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why}
-	if run == 0 && p.active != nil && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
+	if run == 0 && p.active != nil && !p.rejected(p.active) && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
 		key := ActiveKey(p.active)
 		step.Shared = &key
 	}

@@ -55,6 +55,8 @@ type Track struct {
 	// Pin is spec.pin; PinSince is when it was first seen.
 	Pin      string
 	PinSince time.Time
+	// Rejected are commits that a person has rejected.
+	Rejected map[string]bool
 	// Head is the release of the newest commit that changes the path.
 	Head string
 	// Restart is what the annotation stele.dev/restart says and nobody has answered yet; empty: nothing.

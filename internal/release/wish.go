@@ -58,6 +58,8 @@ func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
 		return invalid("was rejected")
 	case IsSkipped(r):
 		return invalid("was skipped and has no content to run")
+	case p.rejected(r):
+		return invalid("is of a commit that is in spec.rejected")
 	case r.Spec.Archive == nil:
 		return invalid("has no archive to run from")
 	}
@@ -85,6 +87,11 @@ func (p *planner) chooseNewest() {
 		if c.Spec.Sequence > head.Spec.Sequence {
 			continue
 		}
+		if c == p.active && p.rejected(c) {
+			// It gives way to one that is known to work; where there is none, it goes on.
+			failed = true
+			continue
+		}
 		if c == p.active {
 			p.bound = max(p.bound, c.Spec.Sequence)
 			return
@@ -95,7 +102,7 @@ func (p *planner) chooseNewest() {
 		} else if p.consider(c) {
 			return
 		}
-		if p.active != nil && c.Spec.Sequence < p.active.Spec.Sequence && head.Spec.Sequence > p.active.Spec.Sequence {
+		if p.active != nil && !p.rejected(p.active) && c.Spec.Sequence < p.active.Spec.Sequence && head.Spec.Sequence > p.active.Spec.Sequence {
 			return
 		}
 	}
@@ -104,7 +111,7 @@ func (p *planner) chooseNewest() {
 // consider looks at one candidate and reports whether the search is over.
 func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
 	switch {
-	case IsRefused(c), !c.DeletionTimestamp.IsZero():
+	case IsRefused(c), !c.DeletionTimestamp.IsZero(), p.rejected(c):
 		return false
 	case c.Status.Outcome == v1alpha1.OutcomeNoChange:
 		p.bound = max(p.bound, c.Spec.Sequence)
@@ -120,6 +127,11 @@ func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
 	return true
 }
 
+// rejected: a person has put the commit into spec.rejected.
+func (p *planner) rejected(r *v1alpha1.ImmutableRelease) bool {
+	return p.view.Track.Rejected[r.Spec.Source.Commit]
+}
+
 // hasWorked: it has taken traffic once, and its last run did not fail.
 func hasWorked(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Times.Activated != nil && !IsFailed(r)
@@ -127,12 +139,12 @@ func hasWorked(r *v1alpha1.ImmutableRelease) bool {
 
 // sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.
 func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
-	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest {
+	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest && !p.rejected(p.active) {
 		return p.active
 	}
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range sorted(p.view.Releases) {
-		if r.Spec.Digest == c.Spec.Digest && hasWorked(r) {
+		if r.Spec.Digest == c.Spec.Digest && hasWorked(r) && !p.rejected(r) {
 			found = r
 		}
 	}

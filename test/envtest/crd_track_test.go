@@ -89,6 +89,8 @@ func TestTrackValidation(t *testing.T) {
 				[]any{map[string]any{"kind": "A", "group": "RBAC"}}, []any{map[string]any{"kind": "A" + long(63)}}, []any{map[string]any{"kind": "A", "version": "v1"}},
 				slices.Repeat([]any{map[string]any{"kind": "Namespace"}}, 51)},
 		},
+		"spec.rejected":       {[]any{[]any{}, []any{strings.Repeat("a1", 20)}, nil}, []any{"x", []any{"abc"}, []any{strings.Repeat("A", 40)}, []any{strings.Repeat("a", 41)}, []any{strings.Repeat("a1", 20), strings.Repeat("a1", 20)}}},
+		"spec.rejected[]":     {}, // tested with the list
 		"spec.ignore[].group": {}, // tested with the list
 		"spec.ignore[].kind":  {},
 		"spec.history.keep":   {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
