@@ -1,11 +1,16 @@
 package releasetrack
 
 import (
+	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/utils/ptr"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/render"
 )
 
 func TestTickBetween(t *testing.T) {
@@ -30,6 +35,51 @@ func TestTickBetween(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if tick, got := tickBetween(&tc.spec, three.Add(tc.from), three.Add(tc.to)); got != tc.want {
 				t.Errorf("got %v, %s", got, tick)
+			}
+		})
+	}
+}
+
+// A tick that fell into the switch is told, if the CronJob was there before: one that is new has missed nothing.
+func TestMissedScheduleIsTold(t *testing.T) {
+	manifest := "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: report}\nspec: {schedule: \"* * * * *\", jobTemplate: {spec: {template: {spec: {}}}}}\n"
+	bundle, err := render.Build(fstest.MapFS{"deploy/a.yaml": {Data: []byte(manifest)}}, "deploy", render.Options{Namespace: "shop", Track: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel := newRelease("2", 2, staging)
+	stamped, err := bundle.Stamp(identity(rel, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(r *v1alpha1.ImmutableRelease) {
+		r.Spec.Objects = []v1alpha1.ReleaseObject{{Group: "batch", Kind: "CronJob", Name: "report"}}
+	}
+	for name, tc := range map[string]struct {
+		active *v1alpha1.ImmutableRelease
+		ago    time.Duration
+		want   int
+	}{
+		"a tick within":            {newRelease("1", 1, active, has), 90 * time.Second, 1},
+		"no tick within":           {newRelease("1", 1, active, has), 0, 0},
+		"the CronJob is new":       {newRelease("1", 1, active), 90 * time.Second, 0},
+		"the release is the first": {nil, 90 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s := newReconciler(t), newScopeOf(newTrack(), rel)
+			if tc.active != nil {
+				s.addRelease(tc.active)
+				s.plan.Active = tc.active.Name
+			}
+			r.noteMissed(s, rel, stamped, present.Add(-tc.ago))
+			told := publishedBy(r)
+			if len(told) != tc.want {
+				t.Fatalf("told %v", told)
+			}
+			for _, e := range told {
+				if !strings.HasPrefix(e, "Warning MissedSchedule") || !strings.Contains(e, "--from=cronjob/report-2222222222") {
+					t.Errorf("told %q", e)
+				}
 			}
 		})
 	}

@@ -1,0 +1,203 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ReleasePhase sums a release up for people. It is derived from facts and conditions; nothing is steered by it.
+// +kubebuilder:validation:Enum=Pending;Staging;Active;Draining;Retired;Failed;Rejected;Skipped
+type ReleasePhase string
+
+const (
+	// PhasePending: made, nothing created yet; also while the cluster refuses it, which is tried again.
+	PhasePending ReleasePhase = "Pending"
+	// PhaseStaging: its objects are being created; waiting for health.
+	PhaseStaging ReleasePhase = "Staging"
+	// PhaseActive: takes the traffic.
+	PhaseActive ReleasePhase = "Active"
+	// PhaseDraining: superseded; its replicas are ending.
+	PhaseDraining ReleasePhase = "Draining"
+	// PhaseRetired: none of its pods is left, by a live list; can run again from its archive.
+	PhaseRetired ReleasePhase = "Retired"
+	// PhaseFailed: not healthy within the deadline; removed, the old one kept serving.
+	PhaseFailed ReleasePhase = "Failed"
+	// PhaseRejected: refused for what the commit is. Never ran.
+	PhaseRejected ReleasePhase = "Rejected"
+	// PhaseSkipped: never ran, because a newer commit came first or nothing differs.
+	PhaseSkipped ReleasePhase = "Skipped"
+)
+
+// ReleaseOutcome says why a release ended, where that is not plain from its phase.
+// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;JobFailed;SupersededBeforeStart;NoChange
+type ReleaseOutcome string
+
+const (
+	// OutcomeSuperseded: a newer release took over.
+	OutcomeSuperseded ReleaseOutcome = "Superseded"
+	// OutcomeRolledBack: an older release took over, by a pin or because Git points at it.
+	OutcomeRolledBack ReleaseOutcome = "RolledBack"
+	// OutcomePreempted: it was staging when another release was wanted; it never took traffic.
+	OutcomePreempted ReleaseOutcome = "Preempted"
+	// OutcomeProgressDeadlineExceeded: it did not become healthy in time.
+	OutcomeProgressDeadlineExceeded ReleaseOutcome = "ProgressDeadlineExceeded"
+	// OutcomeJobFailed: a Job of it failed for good, before it took traffic.
+	OutcomeJobFailed ReleaseOutcome = "JobFailed"
+	// OutcomeSupersededBeforeStart: a newer commit came before this one was started.
+	OutcomeSupersededBeforeStart ReleaseOutcome = "SupersededBeforeStart"
+	// OutcomeNoChange: nothing differs from the release named in workloadsFrom.
+	OutcomeNoChange ReleaseOutcome = "NoChange"
+)
+
+// ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
+type ImmutableReleaseStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase sums up; see the phases in docs/spec/immutablerelease.md.
+	// +optional
+	Phase ReleasePhase `json:"phase,omitempty"`
+
+	// run is the number of the last run that was begun; 0: none yet. It is written before the first object of the run
+	// is made and never goes down.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	// +optional
+	Run int32 `json:"run,omitempty"`
+
+	// activeRun is the run that takes the traffic; 0: none.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	// +optional
+	ActiveRun int32 `json:"activeRun,omitempty"`
+
+	// workloads is the run of an earlier release whose workloads run 1 of this release uses, because nothing but Stable
+	// objects differs between the two. Later runs make workloads of their own. Absent when run 1 does so too.
+	// +optional
+	Workloads *RunReference `json:"workloads,omitempty"`
+
+	// replicas counts pods of this release, over all its runs.
+	// +kubebuilder:default={}
+	// +optional
+	Replicas ReleaseReplicas `json:"replicas,omitempty"`
+
+	// terminated counts the pods that were seen to end.
+	// +optional
+	Terminated ReleaseTerminated `json:"terminated,omitempty"`
+
+	// times of the last run.
+	// +optional
+	Times ReleaseTimes `json:"times,omitempty"`
+
+	// outcome is why it ended, where that is not plain.
+	// +optional
+	Outcome ReleaseOutcome `json:"outcome,omitempty"`
+
+	// restart is the value of the track's annotation stele.dev/restart that the last run answers. It is written with the run,
+	// so that each value is answered once.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Restart string `json:"restart,omitempty"`
+
+	// jobs of the last run, and of the active one, that have finished. A Job that is listed here is not made again in that run,
+	// whatever becomes of the object.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +optional
+	Jobs []ReleaseJob `json:"jobs,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Deletable.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RunReference names one run of a release.
+type RunReference struct {
+	// release by name.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// run of it.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	// +required
+	Run int32 `json:"run"`
+}
+
+// ReleaseJob is a Job of a run that has finished.
+type ReleaseJob struct {
+	// name in Git.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// run of the release that it belongs to.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	// +required
+	Run int32 `json:"run"`
+	// result: Succeeded, or Failed for good (its backoffLimit or activeDeadlineSeconds is exceeded).
+	// +required
+	Result JobResult `json:"result"`
+	// seen is when the operator saw that it had finished.
+	// +required
+	Seen metav1.MicroTime `json:"seen"`
+}
+
+// JobResult is how a Job ended.
+// +kubebuilder:validation:Enum=Succeeded;Failed
+type JobResult string
+
+const (
+	// JobSucceeded: condition Complete.
+	JobSucceeded JobResult = "Succeeded"
+	// JobFailed: condition Failed.
+	JobFailed JobResult = "Failed"
+)
+
+// ReleaseReplicas counts pods of a release.
+type ReleaseReplicas struct {
+	// desired by its workloads, and while it is active by InPlace workloads and those that it shares with an earlier release.
+	// +kubebuilder:default=0
+	// +optional
+	Desired int32 `json:"desired"`
+	// ready of them.
+	// +kubebuilder:default=0
+	// +optional
+	Ready int32 `json:"ready"`
+	// remaining pods of its own runs that still exist, ready or not, terminating or not.
+	// +kubebuilder:default=0
+	// +optional
+	Remaining int32 `json:"remaining"`
+}
+
+// ReleaseTerminated counts pods of a release that ended.
+type ReleaseTerminated struct {
+	// confirmed pods were last seen with all their containers ended.
+	// +optional
+	Confirmed int32 `json:"confirmed"`
+	// unconfirmed pods went away without having been seen so (a forced deletion, a lost node).
+	// +optional
+	Unconfirmed int32 `json:"unconfirmed"`
+}
+
+// ReleaseTimes are the times of a release's last run, with microseconds, because their order matters.
+type ReleaseTimes struct {
+	// created is when the release was made.
+	// +optional
+	Created *metav1.MicroTime `json:"created,omitempty"`
+	// staged is when the run was begun.
+	// +optional
+	Staged *metav1.MicroTime `json:"staged,omitempty"`
+	// activated is when all its traffic had moved to it.
+	// +optional
+	Activated *metav1.MicroTime `json:"activated,omitempty"`
+	// superseded is when it was decided to end: another took over, it failed, or it was preempted.
+	// +optional
+	Superseded *metav1.MicroTime `json:"superseded,omitempty"`
+	// retired is when a live list found none of its workloads and pods.
+	// +optional
+	Retired *metav1.MicroTime `json:"retired,omitempty"`
+}
