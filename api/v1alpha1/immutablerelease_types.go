@@ -65,6 +65,13 @@ type ImmutableReleaseSpec struct {
 	// +optional
 	Ignored []IgnoredObject `json:"ignored,omitempty"`
 
+	// findings are what the gates found when the release was made: what refused it (severity Error), and what is only worth knowing
+	// (Warning). At most 100 are listed, errors first.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Findings []ReleaseFinding `json:"findings,omitempty"`
+
 	// workloadsFrom names the earlier release whose workloads this one uses, because only Stable objects differ from it
 	// (or nothing, then the release is Skipped). Run again later, the release makes workloads of its own.
 	// +kubebuilder:validation:MaxLength=63
@@ -116,7 +123,8 @@ type ReleaseSource struct {
 
 // ReleaseInput is something that shaped a release besides the commit.
 type ReleaseInput struct {
-	// name of the input: "path" (spec.source.path), "renderer" (the version of the rendering).
+	// name of the input: path (spec.source.path), renderer (the version of the rendering), and where they were set ignore,
+	// nameReferences and gates (of the spec of the track).
 	// +kubebuilder:validation:MaxLength=63
 	// +required
 	Name string `json:"name"`
@@ -188,6 +196,53 @@ type IgnoredObject struct {
 	File string `json:"file,omitempty"`
 }
 
+// ReleaseFinding is one thing that a gate has to say about a commit. It never repeats a value of a manifest.
+type ReleaseFinding struct {
+	// gate by its id, see docs/spec/gates.md.
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Gate string `json:"gate"`
+	// severity: Error refuses the commit, Warning does not.
+	// +required
+	Severity FindingSeverity `json:"severity"`
+	// reason in CamelCase.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +required
+	Reason string `json:"reason"`
+	// file that it is in, from the root of the repository, with the line where it is known: deploy/api.yaml:12.
+	// +kubebuilder:validation:MaxLength=1040
+	// +optional
+	File string `json:"file,omitempty"`
+	// object as Kind/name.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Object string `json:"object,omitempty"`
+	// field of the object.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Field string `json:"field,omitempty"`
+	// message says what is wrong.
+	// +kubebuilder:validation:MaxLength=1024
+	// +required
+	Message string `json:"message"`
+	// fix says what to do.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Fix string `json:"fix,omitempty"`
+}
+
+// FindingSeverity says whether a finding refuses the commit.
+// +kubebuilder:validation:Enum=Error;Warning
+type FindingSeverity string
+
+const (
+	// SeverityError: the commit is refused.
+	SeverityError FindingSeverity = "Error"
+	// SeverityWarning: it runs all the same.
+	SeverityWarning FindingSeverity = "Warning"
+)
+
 // ReleaseImage is an image of a pod.
 type ReleaseImage struct {
 	// name of the image, without tag and digest.
@@ -198,7 +253,8 @@ type ReleaseImage struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Tag string `json:"tag,omitempty"`
-	// digest, if the manifest gives one.
+	// digest, if the manifest gives one, or else the one that the tag had in the registry when the release was made (gate images:
+	// Resolve). Absent when the registry could not be asked then: see status.images.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Digest string `json:"digest,omitempty"`

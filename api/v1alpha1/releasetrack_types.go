@@ -69,10 +69,23 @@ type ReleaseTrackSpec struct {
 	// +optional
 	Ignore []IgnoredKind `json:"ignore,omitempty"`
 
+	// nameReferences are fields of kinds that Kubernetes does not define (or of its own kinds, beyond the built-in table) that name another
+	// object of the release: when that one is Versioned, the name is rewritten like every built-in reference. A change of this
+	// list makes a new release of the same commit. Default: none. At most 50.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	// +optional
+	NameReferences []NameReference `json:"nameReferences,omitempty"`
+
 	// rollout says how one release replaces another.
 	// +kubebuilder:default={}
 	// +optional
 	Rollout Rollout `json:"rollout,omitempty"`
+
+	// gates say what a release must fulfil before it runs. Kinds, namespaces, metadata and sizes are always checked.
+	// +kubebuilder:default={}
+	// +optional
+	Gates Gates `json:"gates,omitempty"`
 
 	// history says how many releases are kept once they have ended.
 	// +kubebuilder:default={}
@@ -117,6 +130,85 @@ type IgnoredKind struct {
 	// +required
 	Kind string `json:"kind"`
 }
+
+// NameReference is a field of one kind of object that holds the name of another.
+type NameReference struct {
+	// group of the API of the objects that hold the field. Default: the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind of the objects that hold the field, as in a manifest.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +required
+	Kind string `json:"kind"`
+	// path of the field, from the root of the object: keys with dots between, [] after one that holds a list, e.g.
+	// spec.rules[].backend.name.
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_-]+(\[\])?(\.[A-Za-z0-9_-]+(\[\])?)*$`
+	// +required
+	Path string `json:"path"`
+	// target is the kind of the object that is named.
+	// +required
+	Target ReferenceTarget `json:"target"`
+}
+
+// ReferenceTarget is a kind of object that a field names.
+type ReferenceTarget struct {
+	// group of its API. Default: the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind, as in a manifest.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +required
+	Kind string `json:"kind"`
+}
+
+// Gates say how strictly a release is checked. A change makes a new release of the same commit; what runs goes on unless that one
+// is accepted and differs.
+type Gates struct {
+	// images: Resolve asks the registry for the digest of every tag when a release is made, records it and runs exactly that; Require
+	// rejects a commit that names an image without a digest; Ignore leaves tags as they are, and says so. Default: Resolve.
+	// +kubebuilder:default=Resolve
+	// +optional
+	Images ImageGate `json:"images,omitempty"`
+
+	// hardening: Enforce rejects a commit whose pods are not hardened (see docs/spec/gates.md); Warn lists what is missing and runs it;
+	// Ignore does not look. Default: Warn.
+	// +kubebuilder:default=Warn
+	// +optional
+	Hardening GateMode `json:"hardening,omitempty"`
+}
+
+// ImageGate says what is asked of images.
+// +kubebuilder:validation:Enum=Resolve;Require;Ignore
+type ImageGate string
+
+const (
+	// ImagesResolve resolves tags to digests through the registry, once.
+	ImagesResolve ImageGate = "Resolve"
+	// ImagesRequire refuses images without a digest.
+	ImagesRequire ImageGate = "Require"
+	// ImagesIgnore leaves tags as they are.
+	ImagesIgnore ImageGate = "Ignore"
+)
+
+// GateMode says what happens when a gate fails.
+// +kubebuilder:validation:Enum=Enforce;Warn;Ignore
+type GateMode string
+
+const (
+	// GateEnforce rejects the commit.
+	GateEnforce GateMode = "Enforce"
+	// GateWarn records the finding and goes on.
+	GateWarn GateMode = "Warn"
+	// GateIgnore does not look.
+	GateIgnore GateMode = "Ignore"
+)
 
 // TrackSource is a path of a Git repository. Field names, Secret keys and precedence are those of a Flux GitRepository.
 type TrackSource struct {

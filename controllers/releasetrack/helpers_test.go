@@ -45,7 +45,7 @@ func newRelease(digit string, sequence int64, changes ...func(*v1alpha1.Immutabl
 	commit := commitID(digit)
 	r := &v1alpha1.ImmutableRelease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: release.Name("shop", commit), UID: types.UID("uid-" + digit), Labels: map[string]string{v1alpha1.TrackLabel: "shop"}},
-		Spec: v1alpha1.ImmutableReleaseSpec{Track: "shop", Sequence: sequence, Digest: "sha256:" + strings.Repeat(digit, 64), Inputs: release.Inputs("deploy", "1", nil),
+		Spec: v1alpha1.ImmutableReleaseSpec{Track: "shop", Sequence: sequence, Digest: "sha256:" + strings.Repeat(digit, 64), Inputs: release.Inputs(release.Shape{Path: "deploy", Renderer: "1"}),
 			Source:  v1alpha1.ReleaseSource{URL: "https://git.example/shop.git", Commit: commit, Path: "deploy"},
 			Archive: &v1alpha1.ReleaseArchive{Chunks: 1, Size: 1}},
 	}

@@ -21,9 +21,9 @@ import (
 )
 
 func TestChainName(t *testing.T) {
-	other := release.Inputs("other", "1", nil)
+	other := release.Inputs(release.Shape{Path: "other", Renderer: "1"})
 	twin := commitID("1")[:39] + "2" // shares 39 hex with the other one
-	c := &chain{inputs: release.Inputs("deploy", "1", nil), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1)}}
+	c := &chain{inputs: release.Inputs(release.Shape{Path: "deploy", Renderer: "1"}), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1)}}
 	name, refusal := c.name("shop", commitID("3"))
 	if name != "shop-3333333333" || refusal != nil {
 		t.Errorf("a new commit is %s, %v", name, refusal)
@@ -43,12 +43,12 @@ func TestChainName(t *testing.T) {
 }
 
 func TestChainFind(t *testing.T) {
-	c := &chain{inputs: release.Inputs("deploy", "2", nil)}
+	c := &chain{inputs: release.Inputs(release.Shape{Path: "deploy", Renderer: "2"})}
 	if c.find(commitID("1")) != nil || c.last() != nil {
 		t.Error("an empty chain has a release")
 	}
 	passed, full, elsewhere := newRelease("1", 1, skipped), newRelease("1", 2), newRelease("1", 3)
-	elsewhere.Spec.Inputs = release.Inputs("elsewhere", "1", nil)
+	elsewhere.Spec.Inputs = release.Inputs(release.Shape{Path: "elsewhere", Renderer: "1"})
 	for _, order := range [][]*v1alpha1.ImmutableRelease{{passed, full, elsewhere}, {elsewhere, full, passed}} {
 		c.releases = order
 		if got := c.find(commitID("1")); got != full {
@@ -70,7 +70,7 @@ func TestChainFind(t *testing.T) {
 			t.Errorf("found sequence %d, want the one that was rejected", got.Spec.Sequence)
 		}
 	}
-	c.inputs = release.Inputs("third", "1", nil)
+	c.inputs = release.Inputs(release.Shape{Path: "third", Renderer: "1"})
 	if c.find(commitID("1")) != nil {
 		t.Error("a release with other inputs is found")
 	}

@@ -31,8 +31,8 @@ type lookRequest struct {
 	ref      gitsource.Ref
 	path     string
 	interval time.Duration
-	// ignore lists kinds to leave out.
-	ignore []v1alpha1.IgnoredKind
+	// shape is what shapes the release besides the commit.
+	shape release.Shape
 	// observed is the revision up to which every commit has its outcome; zero: none, or of another source.
 	observed gitsource.Revision
 	// complete: the releases of observed are all there, so that the same tip needs nothing.
@@ -73,8 +73,9 @@ func (r *Reconciler) request(s *scope) lookRequest {
 		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault()},
 		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
-		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], ignore: spec.Ignore,
+		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation],
 	}
+	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
 	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
 	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && release.SameInputs(head.Spec.Inputs, req.inputs())
@@ -87,7 +88,7 @@ func (r *Reconciler) request(s *scope) lookRequest {
 
 // inputs are what shapes the release that the look brings, besides its commit.
 func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
-	return release.Inputs(r.path, render.Version, r.ignore)
+	return release.Inputs(r.shape)
 }
 
 // asking identifies the spec of a track, and the annotation, that a look answers.
@@ -169,7 +170,7 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 // renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.ignore)})
+	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.shape.Ignore)})
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError

@@ -210,5 +210,5 @@ func inputsChanged(s *scope) bool {
 	if active == nil {
 		return false
 	}
-	return !release.SameRenderer(active.Spec.Inputs, release.Inputs("", render.Version, nil))
+	return !release.SameRenderer(active.Spec.Inputs, release.Inputs(release.Shape{Renderer: render.Version}))
 }

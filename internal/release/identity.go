@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -29,44 +27,6 @@ func NameWithInputs(track, commit string, inputs []v1alpha1.ReleaseInput) string
 // NameOfCollision is the name under which a commit is recorded whose short id another commit already uses.
 func NameOfCollision(track, commit string) string {
 	return Name(track, commit) + "-" + hexOf([]byte(commit))[:4]
-}
-
-// Inputs are what shapes a release besides the commit. The order of ignored kinds, and the same one twice, shape nothing.
-func Inputs(path, renderer string, ignore []v1alpha1.IgnoredKind) []v1alpha1.ReleaseInput {
-	out := []v1alpha1.ReleaseInput{
-		{Name: "path", Digest: "sha256:" + hexOf([]byte(path))},
-		{Name: rendererInput, Digest: "sha256:" + hexOf([]byte(renderer))},
-	}
-	if len(ignore) == 0 {
-		return out
-	}
-	var kinds []string
-	for _, k := range ignore {
-		kinds = append(kinds, k.Group+"/"+k.Kind)
-	}
-	slices.Sort(kinds)
-	return append(out, v1alpha1.ReleaseInput{Name: "ignore", Digest: "sha256:" + hexOf([]byte(strings.Join(slices.Compact(kinds), "\n")))})
-}
-
-// rendererInput is the input that a newer operator changes.
-const rendererInput = "renderer"
-
-// SameRenderer reports whether two lists name the same renderer.
-func SameRenderer(a, b []v1alpha1.ReleaseInput) bool {
-	only := func(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
-		return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name != rendererInput })
-	}
-	return slices.Equal(only(a), only(b))
-}
-
-// SameInputs reports whether two lists name the same inputs; the renderer's version is left out, because a newer operator
-// must not start releases by itself.
-func SameInputs(a, b []v1alpha1.ReleaseInput) bool {
-	return slices.Equal(withoutRenderer(a), withoutRenderer(b))
-}
-
-func withoutRenderer(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
-	return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name == rendererInput })
 }
 
 // SpecDigest is the digest of a release's canonical spec, which the next release of the chain records.

@@ -31,11 +31,11 @@ const (
 )
 
 func TestNames(t *testing.T) {
-	inputs := Inputs("./deploy", "v1", nil)
+	inputs := Inputs(Shape{Path: "./deploy", Renderer: "v1"})
 	for name, tc := range map[string]struct{ got, want string }{
 		"a release is named after track and commit":           {Name("shop", commit1), "shop-1f2e3d4c5b"},
 		"a short commit id is used as it is":                  {Short("abc"), "abc"},
-		"other inputs add a digest, always the same":          {NameWithInputs("shop", commit1, inputs), NameWithInputs("shop", commit1, Inputs("./deploy", "v1", nil))},
+		"other inputs add a digest, always the same":          {NameWithInputs("shop", commit1, inputs), NameWithInputs("shop", commit1, Inputs(Shape{Path: "./deploy", Renderer: "v1"}))},
 		"a collision adds a digest of the full id":            {NameOfCollision("shop", commit2)[:15], "shop-1f2e3d4c5b"},
 		"a collision is named the same at every look":         {NameOfCollision("shop", commit2), NameOfCollision("shop", commit2)},
 		"two commits that share ten digits share the name so": {Name("shop", commit1), Name("shop", commit2)},
@@ -49,7 +49,7 @@ func TestNames(t *testing.T) {
 	if NameOfCollision("shop", commit1) == NameOfCollision("shop", commit2) {
 		t.Error("two commits that share ten digits have the same name of a collision")
 	}
-	if NameWithInputs("shop", commit1, inputs) == NameWithInputs("shop", commit1, Inputs("./other", "v1", nil)) {
+	if NameWithInputs("shop", commit1, inputs) == NameWithInputs("shop", commit1, Inputs(Shape{Path: "./other", Renderer: "v1"})) {
 		t.Error("two inputs have the same name")
 	}
 	if longest := NameWithInputs(strings.Repeat("x", 40), commit1, inputs); len(longest) > 63 {
@@ -62,11 +62,11 @@ func TestInputs(t *testing.T) {
 		a, b []v1alpha1.ReleaseInput
 		want bool
 	}{
-		"equal inputs are the same":                   {Inputs("./a", "v1", nil), Inputs("./a", "v1", nil), true},
-		"a newer renderer starts no release":          {Inputs("./a", "v1", nil), Inputs("./a", "v2", nil), true},
-		"another path does":                           {Inputs("./a", "v1", nil), Inputs("./b", "v1", nil), false},
-		"a missing input does":                        {Inputs("./a", "v1", nil), nil, false},
-		"an empty list equals one with renderer only": {nil, Inputs("./a", "v1", nil)[1:], true},
+		"equal inputs are the same":                   {Inputs(Shape{Path: "./a", Renderer: "v1"}), Inputs(Shape{Path: "./a", Renderer: "v1"}), true},
+		"a newer renderer starts no release":          {Inputs(Shape{Path: "./a", Renderer: "v1"}), Inputs(Shape{Path: "./a", Renderer: "v2"}), true},
+		"another path does":                           {Inputs(Shape{Path: "./a", Renderer: "v1"}), Inputs(Shape{Path: "./b", Renderer: "v1"}), false},
+		"a missing input does":                        {Inputs(Shape{Path: "./a", Renderer: "v1"}), nil, false},
+		"an empty list equals one with renderer only": {nil, Inputs(Shape{Path: "./a", Renderer: "v1"})[1:], true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := SameInputs(tc.a, tc.b); got != tc.want {
@@ -74,7 +74,7 @@ func TestInputs(t *testing.T) {
 			}
 		})
 	}
-	in := Inputs("./a", "v1", nil)
+	in := Inputs(Shape{Path: "./a", Renderer: "v1"})
 	SameInputs(in, in)
 	if len(in) != 2 || in[1].Name != "renderer" {
 		t.Errorf("the comparison changed its argument: %v", in)
