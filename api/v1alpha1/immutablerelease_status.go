@@ -5,7 +5,7 @@ import (
 )
 
 // ReleasePhase sums a release up for people. It is derived from facts and conditions; nothing is steered by it.
-// +kubebuilder:validation:Enum=Pending;Staging;Active;Draining;Retired;Failed;Rejected;Skipped
+// +kubebuilder:validation:Enum=Pending;Staging;Standby;Active;Draining;Retired;Failed;Rejected;Skipped
 type ReleasePhase string
 
 const (
@@ -13,6 +13,8 @@ const (
 	PhasePending ReleasePhase = "Pending"
 	// PhaseStaging: its objects are being created; waiting for health.
 	PhaseStaging ReleasePhase = "Staging"
+	// PhaseStandby: healthy, takes no traffic; waits for a person to promote it. At most one per track.
+	PhaseStandby ReleasePhase = "Standby"
 	// PhaseActive: takes the traffic.
 	PhaseActive ReleasePhase = "Active"
 	// PhaseDraining: superseded; its replicas are ending.
@@ -28,7 +30,7 @@ const (
 )
 
 // ReleaseOutcome says why a release ended, where that is not plain from its phase.
-// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;JobFailed;SupersededBeforeStart;NoChange
+// +kubebuilder:validation:Enum=Superseded;RolledBack;Preempted;ProgressDeadlineExceeded;JobFailed;ObservationFailed;SupersededBeforeStart;NoChange
 type ReleaseOutcome string
 
 const (
@@ -42,10 +44,25 @@ const (
 	OutcomeProgressDeadlineExceeded ReleaseOutcome = "ProgressDeadlineExceeded"
 	// OutcomeJobFailed: a Job of it failed for good, before it took traffic.
 	OutcomeJobFailed ReleaseOutcome = "JobFailed"
+	// OutcomeObservationFailed: it became unhealthy while it was observed after the switch, and gave way to the release before.
+	OutcomeObservationFailed ReleaseOutcome = "ObservationFailed"
 	// OutcomeSupersededBeforeStart: a newer commit came before this one was started.
 	OutcomeSupersededBeforeStart ReleaseOutcome = "SupersededBeforeStart"
 	// OutcomeNoChange: nothing differs from the release named in workloadsFrom.
 	OutcomeNoChange ReleaseOutcome = "NoChange"
+)
+
+// ReleaseObservation is how the observation after the first switch to a release went.
+// +kubebuilder:validation:Enum=Running;Passed;Failed
+type ReleaseObservation string
+
+const (
+	// ObservationRunning: it takes the traffic and is watched; the old replicas stay.
+	ObservationRunning ReleaseObservation = "Running"
+	// ObservationPassed: it was healthy to the end.
+	ObservationPassed ReleaseObservation = "Passed"
+	// ObservationFailed: it was not; it gives way, and is not tried again.
+	ObservationFailed ReleaseObservation = "Failed"
 )
 
 // ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
@@ -92,6 +109,10 @@ type ImmutableReleaseStatus struct {
 	// outcome is why it ended, where that is not plain.
 	// +optional
 	Outcome ReleaseOutcome `json:"outcome,omitempty"`
+
+	// observation after the switch (rollout.observe). Absent where there was none.
+	// +optional
+	Observation ReleaseObservation `json:"observation,omitempty"`
 
 	// restart is the value of the track's annotation stele.dev/restart that the last run answers. It is written with the run,
 	// so that each value is answered once.
@@ -191,6 +212,12 @@ type ReleaseTimes struct {
 	// staged is when the run was begun.
 	// +optional
 	Staged *metav1.MicroTime `json:"staged,omitempty"`
+	// standby is when the run was found healthy and began to wait for its promotion.
+	// +optional
+	Standby *metav1.MicroTime `json:"standby,omitempty"`
+	// promoted is when a person's promotion of it was found; its deadline is counted from then.
+	// +optional
+	Promoted *metav1.MicroTime `json:"promoted,omitempty"`
 	// activated is when all its traffic had moved to it.
 	// +optional
 	Activated *metav1.MicroTime `json:"activated,omitempty"`

@@ -27,6 +27,10 @@ const (
 	// repeated create tell "already made by me" from "made by somebody else".
 	DigestAnnotation = "stele.dev/digest"
 
+	// OverlapAnnotation is on a Service while it selects the pods of two runs (rollout.overlap): "<release>/<run>" of the one that
+	// traffic moves to.
+	OverlapAnnotation = "stele.dev/overlap"
+
 	// AtSwitch is the value of StartAnnotation.
 	AtSwitch = "AtSwitch"
 	// PruneDisabled is the value of PruneAnnotation.

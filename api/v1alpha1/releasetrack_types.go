@@ -106,6 +106,14 @@ type ReleaseTrackSpec struct {
 	// +optional
 	Pin string `json:"pin,omitempty"`
 
+	// promote names the ImmutableRelease of this track that takes the traffic next, once: with rollout.promotion Manual, the release on
+	// standby, or an earlier one. It is handled when that release has taken the traffic, or has failed to (status.promotion);
+	// left in place, it does nothing more. With Automatic it is not looked at.
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +optional
+	Promote string `json:"promote,omitempty"`
+
 	// rejected lists commits that never run, by their full ids: releases of them are not started, one that is being staged is
 	// ended, and one that is active gives way to the newest earlier release that has worked. It comes before pin. A commit that is
 	// taken from the list can run again. Default: none. At most 100.
@@ -281,6 +289,13 @@ type LocalObjectReference struct {
 
 // Rollout says how one release replaces another. Deadlines fire late after a restart, never early.
 type Rollout struct {
+	// promotion: Automatic moves the traffic as soon as a release is healthy. Manual keeps the healthy release on standby, without
+	// traffic, until spec.promote (or spec.pin) names it; a newer commit takes its place. Services, Ingresses and routes that are new
+	// in the release are made with the promotion. Default: Automatic.
+	// +kubebuilder:default=Automatic
+	// +optional
+	Promotion Promotion `json:"promotion,omitempty"`
+
 	// progressDeadline is the time that a release has to become healthy, from the moment its objects are created;
 	// after it, the release is Failed, its objects are removed, and the old one serves on. Default: 10m.
 	// +kubebuilder:default="10m"
@@ -299,6 +314,28 @@ type Rollout struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="drain must be at most 24h"
 	// +optional
 	Drain metav1.Duration `json:"drain,omitempty"`
+
+	// overlap is the time for which Services select the pods of both releases before they select those of the new one only: for load
+	// balancers that are slow to see new targets. It applies to Services that both releases have unchanged; the others move in
+	// one write at its end. Kept objects of failed releases (keepFailed) go before it begins. Default: 0s.
+	// +kubebuilder:default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="overlap must be at most 1h"
+	// +optional
+	Overlap metav1.Duration `json:"overlap,omitempty"`
+
+	// observe is the time after the switch for which a release is watched: one that becomes unhealthy in it, or is so at its end,
+	// gives way to the release that served before, and its commit is not tried again. The old replicas stay that long. It
+	// applies to the first time that a release takes the traffic, and not to one that is pinned. Default: 0s.
+	// +kubebuilder:default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('24h')",message="observe must be at most 24h"
+	// +optional
+	Observe metav1.Duration `json:"observe,omitempty"`
 
 	// terminationDeadline is the time that old pods have to end, from their deletion; after it the old release is
 	// Stalled and names them. Nothing else waits for them. Default: 10m.
@@ -320,6 +357,17 @@ type Rollout struct {
 	// +optional
 	KeepFailed metav1.Duration `json:"keepFailed,omitempty"`
 }
+
+// Promotion says who decides that traffic moves.
+// +kubebuilder:validation:Enum=Automatic;Manual
+type Promotion string
+
+const (
+	// PromotionAutomatic moves it when the release is healthy.
+	PromotionAutomatic Promotion = "Automatic"
+	// PromotionManual waits for a person.
+	PromotionManual Promotion = "Manual"
+)
 
 // History says how many ended releases, with their archives, are kept for rollback and for the auditor. The active, the
 // pinned and the last good release are always kept.
@@ -390,6 +438,10 @@ type ReleaseTrackStatus struct {
 	// +optional
 	Pinned *PinnedRelease `json:"pinned,omitempty"`
 
+	// promotion says since when spec.promote is as it is, and what became of it.
+	// +optional
+	Promotion *PromotedRelease `json:"promotion,omitempty"`
+
 	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
@@ -417,6 +469,20 @@ type PinnedRelease struct {
 	// since when.
 	// +required
 	Since metav1.MicroTime `json:"since"`
+}
+
+// PromotedRelease is a promotion as it was first seen.
+type PromotedRelease struct {
+	// release that spec.promote names.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// since when.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+	// handled is when the release had taken the traffic, or had failed to; absent while it is on its way.
+	// +optional
+	Handled *metav1.MicroTime `json:"handled,omitempty"`
 }
 
 // ReleaseTrack follows a path of a Git repository and keeps one release of it running.

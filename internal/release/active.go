@@ -19,14 +19,20 @@ func (p *planner) keepActive() {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.CommitRejectedReason,
 			"its commit is in spec.rejected, but there is no earlier release to go back to, so it serves on; make another commit"}
 	}
-	if p.lacksInPlace() {
-		p.add(Step{Kind: ApplyInPlace, Release: r.Name, Run: r.Status.ActiveRun})
+	if p.rollingBack() {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.ObservationFailedReason,
+			"it became unhealthy while it was observed, and there is no earlier release to go back to, so it serves on; make another commit"}
+		if p.view.Track.Pin != "" {
+			p.plan.Stalled[r.Name] = Problem{v1alpha1.ObservationFailedReason,
+				"it became unhealthy while it was observed, and serves on as long as spec.pin is obeyed or cannot be; remove the pin to go back"}
+		}
 	}
+	p.keepInPlace()
 	if p.view.Track.Restart != "" {
 		p.begin(r, "a restart was asked for")
 		return
 	}
-	if r.Status.Run > r.Status.ActiveRun && r.Status.Outcome != v1alpha1.OutcomePreempted {
+	if p.restartFailed() {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
 			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
 		return
@@ -36,7 +42,27 @@ func (p *planner) keepActive() {
 	}
 }
 
-// lacksInPlace: an InPlace workload of the active release was deleted. It has no run; it is made again as it was.
+// restartFailed: the last run of the active release did not make it beside the one that serves.
+func (p *planner) restartFailed() bool {
+	return p.active.Status.Run > p.active.Status.ActiveRun && p.active.Status.Outcome != v1alpha1.OutcomePreempted
+}
+
+// needsRun: the active release has to be run again, which one that waits on standby must not hold up for days.
+func (p *planner) needsRun() bool {
+	if p.active == nil {
+		return false
+	}
+	_, gone := p.missing()
+	return p.view.Track.Restart != "" || gone && !p.restartFailed()
+}
+
+// keepInPlace makes InPlace workloads of the active release again, as they were, when they were deleted. They have no run.
+func (p *planner) keepInPlace() {
+	if p.active != nil && p.lacksInPlace() {
+		p.add(Step{Kind: ApplyInPlace, Release: p.active.Name, Run: p.active.Status.ActiveRun})
+	}
+}
+
 func (p *planner) lacksInPlace() bool {
 	content := p.view.Contents[p.active.Name]
 	if content == nil {

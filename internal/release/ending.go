@@ -18,7 +18,7 @@ func (p *planner) keeps(key RunKey) bool {
 // not go. Nothing waits for it.
 func (p *planner) endOldRuns() {
 	for _, key := range sortedKeys(p.view.Runs) {
-		if p.keeps(key) {
+		if p.keeps(key) || p.staysForRollback(key) {
 			continue
 		}
 		run := p.view.Runs[key]
@@ -49,6 +49,8 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 			return time.Time{}, false
 		case IsFailed(r) && !served(r):
 			return p.counted(timeOf(r.Status.Times.Superseded)).Add(p.view.Track.KeepFailed), true
+		case IsFailed(r):
+			return p.counted(p.lastServed(r)).Add(max(p.view.Track.Drain, p.view.Track.KeepFailed)), true
 		case r.Status.ActiveRun > 0, !served(r):
 			return time.Time{}, true
 		}

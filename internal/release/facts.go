@@ -32,7 +32,13 @@ func IsStaging(r *v1alpha1.ImmutableRelease) bool {
 
 // IsFailed: its last run did not make it.
 func IsFailed(r *v1alpha1.ImmutableRelease) bool {
-	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded || r.Status.Outcome == v1alpha1.OutcomeJobFailed
+	return r.Status.Outcome == v1alpha1.OutcomeProgressDeadlineExceeded || r.Status.Outcome == v1alpha1.OutcomeJobFailed ||
+		r.Status.Observation == v1alpha1.ObservationFailed
+}
+
+// IsStandby: its run is healthy and waits for a person to promote it.
+func IsStandby(r *v1alpha1.ImmutableRelease) bool {
+	return IsStaging(r) && r.Status.Times.Standby != nil && r.Status.Times.Promoted == nil
 }
 
 // JobResult is how a Job of a run has ended; "": it has not, or nobody has seen it.
@@ -79,6 +85,8 @@ func Phase(r *v1alpha1.ImmutableRelease) v1alpha1.ReleasePhase {
 		return v1alpha1.PhaseSkipped
 	case r.Status.ActiveRun > 0:
 		return v1alpha1.PhaseActive
+	case IsStandby(r):
+		return v1alpha1.PhaseStandby
 	case IsStaging(r):
 		return v1alpha1.PhaseStaging
 	case IsPending(r):
@@ -132,6 +140,9 @@ func timeOf(t *metav1.MicroTime) time.Time {
 
 // endOutcome says why a release ends when another takes over.
 func endOutcome(old, next *v1alpha1.ImmutableRelease) v1alpha1.ReleaseOutcome {
+	if old.Status.Observation == v1alpha1.ObservationFailed {
+		return v1alpha1.OutcomeObservationFailed
+	}
 	if next != nil && next.Spec.Sequence < old.Spec.Sequence {
 		return v1alpha1.OutcomeRolledBack
 	}

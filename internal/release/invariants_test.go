@@ -10,8 +10,11 @@ import (
 func (m *model) check() {
 	m.checkCounters()
 	m.checkTraffic()
-	claims := 0
+	claims, standbys := 0, 0
 	for _, r := range m.releases {
+		if IsStandby(r) {
+			standbys++
+		}
 		if r.Status.ActiveRun > 0 {
 			claims++
 		}
@@ -21,6 +24,9 @@ func (m *model) check() {
 	}
 	if claims > 2 || (m.served && claims == 0) {
 		m.violate("%d releases claim the traffic", claims)
+	}
+	if standbys > 1 {
+		m.violate("%d releases are on standby", standbys)
 	}
 }
 
@@ -73,6 +79,9 @@ func (m *model) checkTraffic() {
 func (m *model) checkMove(r *v1alpha1.ImmutableRelease, key RunKey, content *Content) {
 	if IsFailed(r) || !IsStaging(r) {
 		m.violate("traffic moves to %s, which is not staging", key)
+	}
+	if a := m.active(); m.track.Manual && !m.agreed[r.Name] && r != a && r.Status.Times.Activated == nil {
+		m.violate("traffic moves to %s, and nobody has promoted it", key)
 	}
 	if m.wasHealthy[key] {
 		return
@@ -149,7 +158,7 @@ func (m *model) checkSettled() {
 	}
 	a := m.active()
 	for key := range m.runs {
-		if (a == nil || key != ActiveKey(a)) && !m.neverEnds(key) {
+		if (a == nil || key != ActiveKey(a)) && !m.neverEnds(key) && !m.standsBy(key) && !m.mayServe(a, key) {
 			m.violate("%s has ended and did not go away", key)
 		}
 	}
@@ -177,6 +186,21 @@ func (m *model) checkSettled() {
 	}
 }
 
+func (m *model) standsBy(key RunKey) bool {
+	r := m.release(key.Release)
+	return m.track.Manual && r != nil && IsStandby(r) && (Key(r) == key)
+}
+
+// mayServe: nothing is known to be active, and a Service selects the run; its record may have been lost.
+func (m *model) mayServe(a *v1alpha1.ImmutableRelease, key RunKey) bool {
+	for _, s := range m.services {
+		if a == nil && s.selects == key {
+			return true
+		}
+	}
+	return false
+}
+
 // whole: everything that runs while active is there.
 func (m *model) whole(key RunKey) bool {
 	c := m.archives[key.Release]
@@ -197,6 +221,10 @@ func (m *model) neverEnds(key RunKey) bool {
 func (m *model) checkOutcome(r *v1alpha1.ImmutableRelease) {
 	switch phase := Phase(r); phase {
 	case v1alpha1.PhaseActive, v1alpha1.PhaseRetired, v1alpha1.PhaseRejected, v1alpha1.PhaseSkipped:
+	case v1alpha1.PhaseStandby:
+		if !m.track.Manual {
+			m.violate("%s is on standby, and nobody has to promote it", r.Name)
+		}
 	case v1alpha1.PhasePending:
 		if m.track.Pin == "" && !m.track.Rejected[r.Name] {
 			m.violate("%s is pending in a settled world", r.Name)
@@ -209,7 +237,7 @@ func (m *model) checkOutcome(r *v1alpha1.ImmutableRelease) {
 			return // another release uses its workloads
 		}
 		for key := range m.runs {
-			if key.Release == r.Name && m.neverEnds(key) {
+			if key.Release == r.Name && (m.neverEnds(key) || m.mayServe(m.active(), key)) {
 				return
 			}
 		}
@@ -227,7 +255,13 @@ func (m *model) checkWish(a *v1alpha1.ImmutableRelease) {
 		}
 		return
 	}
+	if a != nil && a.Status.Observation == v1alpha1.ObservationRunning {
+		m.violate("%s is being observed for ever", a.Name)
+	}
 	head := m.release(m.track.Head)
+	if head != nil && IsStandby(head) {
+		return
+	}
 	if head == nil || m.track.Rejected[head.Name] || a != nil && m.track.Rejected[a.Name] || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {
 		return
 	}

@@ -43,6 +43,10 @@ type model struct {
 	config   map[RunKey]bool
 	jobsDone map[RunKey]bool // runs whose Job was seen to have ended
 
+	// promoteSince is when spec.promote was set; agreed are the releases that a person has let take the traffic.
+	promoteSince time.Time
+	agreed       map[string]bool
+
 	// picky: the cluster refuses a part of every switch to this release; known: the process has seen that.
 	picky string
 	// Memory of the process, lost at a restart.
@@ -61,6 +65,8 @@ type model struct {
 	rng  *rand.Rand // nil: nothing is left to chance
 	log  []string
 	done map[StepKind]int
+	// calm: people push, and nobody does anything else; what is observed falls ill more often.
+	calm bool
 	// terse: the actor does not record why a re-run of an active release ended.
 	terse      bool
 	violations []string
@@ -107,7 +113,7 @@ func newModel(rng *rand.Rand) *model {
 		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{}, jobsDone: map[RunKey]bool{},
 		swept: map[string]string{}, made: map[RunKey]bool{},
 		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{}, failed: map[string]bool{},
-		done: map[StepKind]int{}, rng: rng,
+		done: map[StepKind]int{}, agreed: map[string]bool{}, rng: rng,
 	}
 }
 
@@ -187,12 +193,16 @@ func (m *model) view() View {
 		v.Broken[name] = Problem{v1alpha1.ArchiveMissingReason, "the archive is gone"}
 	}
 	for _, r := range m.releases {
-		if (r.Status.ActiveRun > 0 || IsStaging(r)) && !m.broken[r.Name] {
+		ended := HasEnded(r) && r.Status.Times.Retired == nil
+		if (r.Status.ActiveRun > 0 || IsStaging(r) || ended) && !m.broken[r.Name] {
 			v.Contents[r.Name] = m.archives[r.Name]
 		}
 	}
 	for key, run := range m.runs {
 		v.Runs[key] = m.observe(key, run)
+	}
+	if r := m.staging(); r != nil && Key(r).Release == r.Name && m.runs[Key(r)] == nil && m.made[Key(r)] {
+		v.Runs[Key(r)] = Run{Made: true} // it has no workload that is made when staged
 	}
 	for key, w := range m.inPlace {
 		health := InProgress
@@ -216,7 +226,7 @@ func (m *model) observe(key RunKey, run *modelRun) Run {
 	for object, w := range run.workloads {
 		health := m.health(run, object, w)
 		message := map[Health]string{Current: "all replicas are ready", InProgress: "replicas are not ready yet", Failing: "CrashLoopBackOff"}[health]
-		out.Workloads[object] = Workload{Health: health, Message: message, Desired: 2, Deleting: w.deleting}
+		out.Workloads[object] = Workload{Health: health, Message: message, Desired: 2, Ready: m.readyOf(run, object), Deleting: w.deleting}
 	}
 	for i, p := range run.pods {
 		out.Pods++
@@ -276,13 +286,18 @@ func (m *model) ready(run *modelRun) int32 {
 	return n
 }
 
-func (m *model) health(run *modelRun, object ObjectKey, w *modelWorkload) Health {
-	ready := 0
+func (m *model) readyOf(run *modelRun, object ObjectKey) int32 {
+	var n int32
 	for _, p := range run.pods {
 		if p.owner == object && m.isReady(p) {
-			ready++
+			n++
 		}
 	}
+	return n
+}
+
+func (m *model) health(run *modelRun, object ObjectKey, w *modelWorkload) Health {
+	ready := m.readyOf(run, object)
 	switch {
 	case w.deleting:
 		return InProgress
@@ -422,6 +437,7 @@ func (m *model) between() {
 
 // reconcile makes a plan and does it, unless the operator is killed on the way. It returns the plan.
 func (m *model) reconcile() Plan {
+	m.notePromotion()
 	plan := Decide(m.view())
 	m.act(plan)
 	view := m.view()
@@ -481,6 +497,17 @@ func (m *model) do(s Step) {
 		m.begin(r, s)
 	case Make:
 		m.make(key, content)
+	case Stand:
+		r.Status.Times.Standby = at(m.now)
+	case Promote:
+		r.Status.Times.Promoted = at(m.now)
+	case Pass:
+		r.Status.Observation = v1alpha1.ObservationPassed
+	case Condemn:
+		r.Status.Observation = v1alpha1.ObservationFailed
+		m.failed[r.Spec.Digest] = true
+	case Resume:
+		m.resume(r, key, content)
 	case StopRecreate:
 		for _, other := range s.Keys {
 			for _, object := range content.Recreate {
@@ -506,6 +533,9 @@ func (m *model) do(s Step) {
 	case Switch:
 		m.moveTraffic(r, content)
 	case Activate:
+		if r.Status.Times.Activated == nil && m.track.Observe > 0 {
+			r.Status.Observation = v1alpha1.ObservationRunning
+		}
 		r.Status.ActiveRun, r.Status.Times.Activated = s.Run, at(m.now)
 		m.served = true
 	case Supersede:
@@ -554,7 +584,8 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 			m.violate("run %d of %s is not above the label of %s", s.Run, r.Name, key)
 		}
 	}
-	r.Status.Run, r.Status.Outcome = s.Run, ""
+	r.Status.Run, r.Status.Outcome, r.Status.Observation = s.Run, "", ""
+	r.Status.Times.Standby, r.Status.Times.Promoted = nil, nil
 	if s.Shared == nil {
 		m.track.Restart = ""
 	}
@@ -562,6 +593,29 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 		r.Status.Workloads = &v1alpha1.RunReference{Release: s.Shared.Release, Run: s.Shared.Run}
 	}
 	r.Status.Times.Staged, r.Status.Times.Superseded, r.Status.Times.Retired = at(m.now), nil, nil
+}
+
+// resume takes the last run of an ended release up again.
+func (m *model) resume(r *v1alpha1.ImmutableRelease, key RunKey, content *Content) {
+	if !HasEnded(r) || r.Status.Times.Retired != nil {
+		m.violate("%s is resumed, but it has not ended, or is gone", r.Name)
+	}
+	for _, object := range content.Workloads {
+		run := m.runs[Key(r)]
+		if run == nil || run.workloads[object] == nil || m.health(run, object, run.workloads[object]) != Current {
+			m.violate("%s is resumed, but its %s is not healthy", key, object.Name)
+		}
+	}
+	r.Status.Times.Staged, r.Status.Times.Superseded, r.Status.Outcome = at(m.now), nil, ""
+	r.Status.Times.Standby, r.Status.Times.Promoted = nil, nil
+}
+
+// notePromotion: what the operator does at every reconcile.
+func (m *model) notePromotion() {
+	if m.track.Promote != "" && PromotionHandled(m.release(m.track.Promote), m.promoteSince) {
+		m.logf("the promotion of %s is handled", m.track.Promote)
+		m.track.Promote = ""
+	}
 }
 
 func (m *model) pinnable(r *v1alpha1.ImmutableRelease) bool {

@@ -18,6 +18,16 @@ const (
 	Begin StepKind = "Begin"
 	// Make creates the objects of the run that are created when staged.
 	Make StepKind = "Make"
+	// Stand records that the run is healthy and waits for its promotion.
+	Stand StepKind = "Stand"
+	// Promote records that a person lets the run take the traffic.
+	Promote StepKind = "Promote"
+	// Pass records that an active release was observed and is healthy.
+	Pass StepKind = "Pass"
+	// Condemn records that an active release became unhealthy while it was observed (Message says why); it gives way.
+	Condemn StepKind = "Condemn"
+	// Resume takes up the run of an ended release again, whose replicas are all still there.
+	Resume StepKind = "Resume"
 	// StopRecreate deletes the Recreate workloads of the runs in Keys.
 	StopRecreate StepKind = "StopRecreate"
 	// MakeRecreate creates the Recreate workloads of the run.
@@ -67,7 +77,7 @@ type Plan struct {
 	Active, Staging, Target string
 	// ActiveRun is the run whose workloads take the traffic.
 	ActiveRun RunKey
-	// PinProblem says why the pin is not obeyed.
+	// PinProblem says why the pin, or else the promotion, is not obeyed.
 	PinProblem *Problem
 	// Waiting says, by release name, what a release waits for.
 	Waiting map[string]Problem
@@ -87,6 +97,7 @@ func Decide(v View) Plan {
 	}
 	p.findActive()
 	p.findStaging()
+	p.observe()
 	p.choose()
 	p.skipPassedOver()
 	p.advance()
@@ -104,6 +115,8 @@ type planner struct {
 	// wish is what should run; nil: nothing can. byPin: a person said so, and bound does not apply.
 	wish  *v1alpha1.ImmutableRelease
 	byPin bool
+	// promoting: spec.promote chose the wish.
+	promoting bool
 	// target is what was asked for: the wish, or what cannot be started in its stead.
 	target *v1alpha1.ImmutableRelease
 	// bound is the sequence up to which Pending releases were passed over; 0: none.

@@ -46,7 +46,7 @@ func (p *planner) forget() {
 }
 
 func (p *planner) needed(r *v1alpha1.ImmutableRelease) bool {
-	return r == p.active || r == p.staging || r == p.wish || r == p.target || r.Name == p.view.Track.Pin || p.hosts(r) ||
+	return r == p.active || r == p.staging || r == p.wish || r == p.target || r.Name == p.view.Track.Pin || r.Name == p.view.Track.Promote || p.hosts(r) ||
 		(r.Name == p.view.Track.Head && r.DeletionTimestamp.IsZero())
 }
 
@@ -68,11 +68,11 @@ func mayGo(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Run == 0 || IsDeletable(r)
 }
 
-// lastGood is the newest release that took traffic before the active one did.
+// lastGood is the newest release that took traffic before the active one did, also while it is on its way back.
 func (p *planner) lastGood(list []*v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range list {
-		if r != p.active && r.Status.Times.Activated != nil && HasEnded(r) && !IsFailed(r) &&
+		if r != p.active && r.Status.Times.Activated != nil && (HasEnded(r) || r == p.staging) && !IsFailed(r) &&
 			(found == nil || laterActivated(r, found)) {
 			found = r
 		}

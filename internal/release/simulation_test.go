@@ -31,7 +31,7 @@ func TestSimulation(t *testing.T) {
 				}
 			}
 			for _, kind := range []StepKind{Skip, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
-				Supersede, Fail, Terminate, Confirm, Sweep, Prune, Forget} {
+				Supersede, Fail, Stand, Promote, Pass, Condemn, Resume, Terminate, Confirm, Sweep, Prune, Forget} {
 				if done[kind] < 20 {
 					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
 				}
@@ -46,6 +46,11 @@ func simulate(t *testing.T, seed uint64) *model {
 	m.terse = m.chance(0.5)
 	m.track.KeepFailed = time.Duration(m.rng.IntN(3)) * 4 * time.Minute
 	m.track.Keep, m.track.MinAge, m.track.Max = m.rng.IntN(4), time.Duration(m.rng.IntN(3))*time.Hour, 1+m.rng.IntN(12)
+	if m.track.Manual = m.chance(0.35); m.track.Manual {
+		m.logf("a person promotes")
+	}
+	m.calm = m.chance(0.4)
+	m.track.Observe = time.Duration(m.rng.IntN(3)) * 5 * time.Minute
 	for range simulationEvents {
 		m.happen()
 		m.check()
@@ -70,13 +75,26 @@ var spans = []time.Duration{
 
 // happen lets one thing happen.
 func (m *model) happen() {
-	switch n := m.rng.IntN(100); {
+	n := m.rng.IntN(100)
+	if m.calm && n >= 89 {
+		switch {
+		case m.chance(0.3):
+			m.fallIll()
+		case m.track.Manual && m.chance(0.4):
+			m.promote()
+		}
+		m.reconcile()
+		return
+	}
+	switch {
 	case n < 45:
 		m.reconcile()
 	case n < 85:
 		m.pass(spans[m.rng.IntN(len(spans))])
 	case n < 89:
 		m.push()
+	case n < 90 && m.track.Manual && m.chance(0.9):
+		m.promote()
 	case n < 90:
 		m.pin()
 	case n < 92:
@@ -84,6 +102,8 @@ func (m *model) happen() {
 		m.track.Pin = ""
 	case n < 94:
 		m.restart("upgrade")
+	case n < 96 && m.chance(0.6):
+		m.fallIll()
 	case n < 96:
 		m.sicken()
 	case n < 98:
@@ -136,6 +156,9 @@ func (m *model) push() {
 	case what < 57:
 		m.logf("commit %s crashes", name)
 		m.commit(name, m.randomContent(name), fateCrash)
+	case what < 80 && m.calm:
+		m.logf("commit %s is plain and good", name)
+		m.commit(name, &Content{Workloads: []ObjectKey{web}, Services: []string{"web"}}, fateHealthy)
 	default:
 		m.logf("commit %s is good", name)
 		m.commit(name, m.randomContent(name), fateHealthy)
@@ -184,11 +207,25 @@ func (m *model) reject() {
 	}
 }
 
+// promote: a person lets a release take the traffic, mostly the one on standby.
+func (m *model) promote() {
+	if len(m.releases) == 0 {
+		return
+	}
+	m.track.Promote, m.promoteSince = m.releases[m.rng.IntN(len(m.releases))].Name, m.now
+	if r := m.staging(); r != nil && m.chance(0.8) {
+		m.track.Promote = r.Name
+	}
+	m.agreed[m.track.Promote] = true
+	m.logf("promote %s", m.track.Promote)
+}
+
 func (m *model) pin() {
 	m.track.Pin, m.track.PinSince = "nosuch", m.now
 	if len(m.releases) > 0 && m.chance(0.9) {
 		m.track.Pin = m.releases[m.rng.IntN(len(m.releases))].Name
 	}
+	m.agreed[m.track.Pin] = true
 	m.logf("pin %s", m.track.Pin)
 }
 
@@ -200,6 +237,18 @@ func (m *model) sicken() {
 			p := run.pods[m.rng.IntN(len(run.pods))]
 			p.unwell = !p.unwell
 		}
+	}
+}
+
+// fallIll makes all pods of a release that is being observed unready.
+func (m *model) fallIll() {
+	a := m.active()
+	if a == nil || a.Status.Observation != v1alpha1.ObservationRunning || m.runs[ActiveKey(a)] == nil {
+		return
+	}
+	m.logf("%s falls ill", a.Name)
+	for _, p := range m.runs[ActiveKey(a)].pods {
+		p.unwell = true
 	}
 }
 

@@ -13,14 +13,20 @@ import (
 func (p *planner) advance() {
 	switch {
 	case p.staging == nil && p.wish == nil:
-	case p.staging == nil && p.wish == p.active:
+	case p.staging == nil && (p.wish == p.active || p.waitsForPerson(p.wish) && p.needsRun()):
 		p.keepActive()
 	case p.staging == nil:
 		p.start(p.wish)
-	case p.rejected(p.staging) && !p.committed():
+	case p.staging != p.active && p.rejected(p.staging) && !p.committed():
 		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
 			Message: "its commit is in spec.rejected"})
-	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging), p.committed():
+	case p.sharesCondemned():
+		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+			Message: fmt.Sprintf("it uses the workloads of release %s, which have become unhealthy", p.active.Name)})
+	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
+		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+			Message: fmt.Sprintf("release %s has to be run again first", p.active.Name)})
+	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging) && !IsStandby(p.staging), p.committed():
 		p.waitBehindStaging()
 		p.drive()
 	default:
@@ -46,6 +52,10 @@ func (p *planner) start(r *v1alpha1.ImmutableRelease) {
 			Message: fmt.Sprintf("nothing differs from release %s", p.active.Name)})
 		return
 	}
+	if p.resumable(r) {
+		p.add(Step{Kind: Resume, Release: r.Name, Run: r.Status.Run})
+		return
+	}
 	p.begin(r, "")
 }
 
@@ -64,7 +74,7 @@ func (p *planner) cannotStart(r *v1alpha1.ImmutableRelease) bool {
 
 // changesNothing: the release was not started yet, and what it holds runs already. A person who pins it gets it run.
 func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
-	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin && !p.rejected(p.active)
+	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin && !p.rejected(p.active) && !p.rollingBack()
 }
 
 // begin raises the run above every run that was ever seen, in status or on a label. The first run of a release that differs
@@ -77,7 +87,7 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 		}
 	}
 	step := Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why}
-	if run == 0 && p.active != nil && !p.rejected(p.active) && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
+	if run == 0 && p.active != nil && !p.rejected(p.active) && !p.rollingBack() && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
 		key := ActiveKey(p.active)
 		step.Shared = &key
 	}
@@ -89,8 +99,8 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 // Job that runs is never cut short for a commit: a migration that is half done is worse than one that is late.
 // When what is wanted is what runs already (a pin was removed, the staging release was deleted), there is nothing to wait for.
 func (p *planner) preempt() {
-	half := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline / 2)
-	if !p.byPin && p.wish != p.active && (p.jobRuns() || !p.stagingFailing() && p.view.Now.Before(half)) {
+	half := p.deadlineFrom().Add(p.view.Track.ProgressDeadline / 2)
+	if !p.byPin && !p.promoting && !IsStandby(p.staging) && p.wish != p.active && (p.jobRuns() || !p.stagingFailing() && p.view.Now.Before(half)) {
 		p.wakeAt(half)
 		p.waitBehindStaging()
 		p.drive()
@@ -176,7 +186,7 @@ func (p *planner) drive() {
 		if p.failForJobs(run, content) {
 			return
 		}
-		if p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
+		if p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.stand() || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
 			return
 		}
 	}
@@ -316,7 +326,10 @@ func (p *planner) waitFor(problem Problem) {
 // expire notes what the staging run waits for, and ends it when its time is over, unless traffic has begun to move.
 func (p *planner) expire(waitingFor string) {
 	p.waitFor(Problem{v1alpha1.ProgressingReason, waitingFor})
-	deadline := p.counted(timeOf(p.staging.Status.Times.Staged)).Add(p.view.Track.ProgressDeadline)
+	if IsStandby(p.staging) && p.waitsForPerson(p.staging) {
+		return // it has been healthy once; a person looks at it now
+	}
+	deadline := p.deadlineFrom().Add(p.view.Track.ProgressDeadline)
 	if p.view.Now.Before(deadline) {
 		p.wakeAt(deadline)
 		return

@@ -55,6 +55,10 @@ type Track struct {
 	// Pin is spec.pin; PinSince is when it was first seen.
 	Pin      string
 	PinSince time.Time
+	// Promote is spec.promote, unless it was handled already; empty: nothing.
+	Promote string
+	// Manual: a release that is healthy waits for a person.
+	Manual bool
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
 	// Head is the release of the newest commit that changes the path.
@@ -63,6 +67,8 @@ type Track struct {
 	Restart             string
 	ProgressDeadline    time.Duration
 	Drain               time.Duration
+	Overlap             time.Duration
+	Observe             time.Duration
 	TerminationDeadline time.Duration
 	// KeepFailed is how long what a failed run has made stays.
 	KeepFailed time.Duration

@@ -6,11 +6,14 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
 
-// choose finds the release that should run. Precedence of wishes: pin, then the newest accepted commit.
+// choose finds the release that should run. Precedence of wishes: pin, then promotion, then the newest accepted commit.
 func (p *planner) choose() {
-	if p.view.Track.Pin != "" {
+	switch {
+	case p.view.Track.Pin != "":
 		p.choosePinned()
-	} else {
+	case p.view.Track.Manual && p.view.Track.Promote != "":
+		p.choosePromoted()
+	default:
 		p.chooseNewest()
 	}
 	p.target = p.wish
@@ -25,7 +28,7 @@ func (p *planner) choose() {
 
 // changeNothing goes on with what is under way, or else with what runs, as if nobody had asked for anything else.
 func (p *planner) changeNothing() {
-	p.wish, p.byPin = p.staging, false
+	p.wish, p.byPin, p.promoting = p.staging, false, false
 	if p.wish == nil {
 		p.wish = p.active
 	}
@@ -34,7 +37,7 @@ func (p *planner) changeNothing() {
 // choosePinned obeys the pin, or, where it cannot be obeyed, says why and changes nothing.
 func (p *planner) choosePinned() {
 	r := p.byName[p.view.Track.Pin]
-	problem := p.pinProblem(r)
+	problem := p.nameProblem("spec.pin", p.view.Track.Pin, v1alpha1.InvalidPinReason, r)
 	if problem == nil {
 		p.wish, p.byPin = r, true
 		return
@@ -43,11 +46,11 @@ func (p *planner) choosePinned() {
 	p.changeNothing()
 }
 
-func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
-	name := p.view.Track.Pin
+// nameProblem says why a release that a field names cannot be run.
+func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableRelease) *Problem {
 	invalid := func(why string) *Problem {
-		return &Problem{v1alpha1.InvalidPinReason, fmt.Sprintf(
-			"spec.pin: release %s %s; nothing was changed. Pin a release of this track that ran, or remove the pin", name, why)}
+		return &Problem{reason, fmt.Sprintf(
+			"%s: release %s %s; nothing was changed. Name a release of this track that has content, or remove %s", field, name, why, field)}
 	}
 	switch {
 	case r == nil:
@@ -64,7 +67,7 @@ func (p *planner) pinProblem(r *v1alpha1.ImmutableRelease) *Problem {
 		return invalid("has no archive to run from")
 	}
 	if b, ok := p.view.Broken[name]; ok && r != p.active {
-		return &Problem{b.Reason, "spec.pin: " + b.Message}
+		return &Problem{b.Reason, field + ": " + b.Message}
 	}
 	return nil
 }
@@ -79,9 +82,12 @@ func (p *planner) chooseNewest() {
 		p.changeNothing()
 		return
 	}
-	p.wish = p.active
 	failed := false
 	list := sorted(p.view.Releases)
+	if p.goesBackFirst(list) {
+		return
+	}
+	p.wish = p.active
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
 		if c.Spec.Sequence > head.Spec.Sequence {
@@ -139,7 +145,7 @@ func hasWorked(r *v1alpha1.ImmutableRelease) bool {
 
 // sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.
 func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
-	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest && !p.rejected(p.active) {
+	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest && !p.rejected(p.active) && !p.rollingBack() {
 		return p.active
 	}
 	var found *v1alpha1.ImmutableRelease

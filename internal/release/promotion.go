@@ -1,0 +1,81 @@
+package release
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// choosePromoted obeys spec.promote, or, where it cannot be obeyed, says why and changes nothing.
+func (p *planner) choosePromoted() {
+	name := p.view.Track.Promote
+	r := p.byName[name]
+	problem := p.nameProblem("spec.promote", name, v1alpha1.InvalidPromotionReason, r)
+	if problem == nil {
+		p.wish, p.promoting = r, true
+		return
+	}
+	p.plan.PinProblem = problem
+	p.chooseNewest()
+}
+
+// PromotionHandled: the release that spec.promote names since then takes the traffic, has taken it, or has failed to.
+func PromotionHandled(r *v1alpha1.ImmutableRelease, since time.Time) bool {
+	switch {
+	case r == nil:
+		return false
+	case r.Status.ActiveRun > 0:
+		return true
+	case r.Status.Times.Activated != nil && !r.Status.Times.Activated.Time.Before(since):
+		return true
+	}
+	return IsFailed(r) && HasEnded(r) && !timeOf(r.Status.Times.Superseded).Before(since)
+}
+
+// waitsForPerson: the release gets no traffic before a person says so. That was said already when it is pinned, or promoted, or
+// when the active one must give way to one that has worked; another run of the active release changes nothing that anybody has to
+// agree to.
+func (p *planner) waitsForPerson(r *v1alpha1.ImmutableRelease) bool {
+	switch {
+	case !p.view.Track.Manual, p.wish == r && (p.byPin || p.promoting):
+		return false
+	case r == p.active, r == p.staging && r.Status.Times.Promoted != nil:
+		return false
+	case p.active != nil && (p.rejected(p.active) || p.rollingBack()) && hasWorked(r):
+		return false
+	}
+	return true
+}
+
+// stand keeps a healthy run from taking the traffic until it is promoted, and reports whether it does.
+func (p *planner) stand() bool {
+	r := p.staging
+	step := Step{Release: r.Name, Run: r.Status.Run}
+	if !p.waitsForPerson(r) {
+		// The time that the rest may take is counted from here.
+		if r.Status.Times.Standby != nil && r.Status.Times.Promoted == nil {
+			step.Kind = Promote
+			p.add(step)
+			return true
+		}
+		return false
+	}
+	if r.Status.Times.Standby == nil {
+		step.Kind = Stand
+		p.add(step)
+	}
+	p.keepInPlace()
+	p.waitFor(Problem{v1alpha1.AwaitingPromotionReason,
+		fmt.Sprintf("healthy, and takes no traffic until spec.promote is %s", r.Name)})
+	return true
+}
+
+// deadlineFrom is the moment from which the progress deadline of the staging run is counted.
+func (p *planner) deadlineFrom() time.Time {
+	from := timeOf(p.staging.Status.Times.Staged)
+	if promoted := timeOf(p.staging.Status.Times.Promoted); promoted.After(from) {
+		from = promoted
+	}
+	return p.counted(from)
+}
