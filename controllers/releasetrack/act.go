@@ -121,6 +121,15 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.begin(ctx, s, rel, step)
 	case release.Make:
 		return r.makeRun(ctx, s, rel)
+	case release.Stand, release.Promote:
+		return r.notePoint(ctx, s, rel, step.Kind)
+	case release.Pass:
+		rel.Status.Observation = v1alpha1.ObservationPassed
+		return r.flush(ctx, s, rel)
+	case release.Condemn:
+		return r.condemn(ctx, s, rel, step)
+	case release.Resume:
+		return r.resume(ctx, s, rel)
 	case release.StopRecreate:
 		return r.stopRecreate(ctx, s, step.Keys)
 	case release.MakeRecreate:
@@ -154,25 +163,14 @@ func (r *Reconciler) microNow() *metav1.MicroTime {
 	return &now
 }
 
-// notePin remembers since when the pin is as it is.
-func (r *Reconciler) notePin(s *scope) {
-	pin, status := s.track.Spec.Pin, &s.track.Status
-	switch {
-	case pin == "":
-		status.Pinned = nil
-	case status.Pinned == nil || status.Pinned.Release != pin:
-		status.Pinned = &v1alpha1.PinnedRelease{Release: pin, Since: *r.microNow()}
-	}
-}
-
 // begin asks the cluster whether the release may run, and then raises its run: durable before the first object is made.
 func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
 	if err := r.permit(ctx, s, rel); err != nil {
 		return err
 	}
 	status := &rel.Status
-	status.Run, status.Outcome = step.Run, ""
-	status.Times.Staged, status.Times.Superseded, status.Times.Retired = r.microNow(), nil, nil
+	status.Run = step.Run
+	r.startAnew(status)
 	if step.Shared != nil {
 		status.Workloads = &v1alpha1.RunReference{Release: step.Shared.Release, Run: step.Shared.Run}
 	}
@@ -190,8 +188,17 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	return r.flush(ctx, s, rel)
 }
 
+// startAnew clears what was said of an earlier run, or of the time before it ended.
+func (r *Reconciler) startAnew(status *v1alpha1.ImmutableReleaseStatus) {
+	status.Outcome, status.Observation = "", ""
+	status.Times = v1alpha1.ReleaseTimes{Created: status.Times.Created, Staged: r.microNow(), Activated: status.Times.Activated}
+}
+
 // activate records that the run takes the traffic.
 func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if rel.Status.Times.Activated == nil && s.view.Track.Observe > 0 {
+		rel.Status.Observation = v1alpha1.ObservationRunning
+	}
 	rel.Status.ActiveRun = rel.Status.Run
 	rel.Status.Times.Activated = r.activationTime(s, rel)
 	rolloutSeconds.Observe(rel.Status.Times.Activated.Sub(rel.Status.Times.Staged.Time).Seconds())
@@ -222,6 +229,9 @@ func (r *Reconciler) supersede(ctx context.Context, s *scope, rel *v1alpha1.Immu
 	rel.Status.ActiveRun = 0
 	rel.Status.Outcome = step.Outcome
 	rel.Status.Times.Superseded = r.microNow()
+	if rel.Status.Observation == v1alpha1.ObservationRunning {
+		rel.Status.Observation = "" // another one took over before it was over
+	}
 	return r.flush(ctx, s, rel)
 }
 

@@ -109,6 +109,8 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 			s.memory.adopting[rel.Name] = o.Object.GetName()
 		}
 		switch {
+		case own == apply.Absent && o.Class == v1alpha1.ClassStable && s.withheld(rel, o):
+			err = r.Writer.DryRun(ctx, o.Object)
 		case own == apply.Absent && o.Class == v1alpha1.ClassStable:
 			err = r.Writer.Apply(ctx, o.Object)
 		case own == apply.Ours && r.mayBeRefused(s, o):
@@ -119,6 +121,21 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		}
 	}
 	return nil
+}
+
+// withheld: the object would bring traffic to a release that nobody has promoted yet. It is made at the switch.
+func (s *scope) withheld(rel *v1alpha1.ImmutableRelease, o *render.StampedObject) bool {
+	if !s.manual() || rel.Status.ActiveRun > 0 || rel.Status.Times.Promoted != nil {
+		return false
+	}
+	switch gvk := o.Object.GroupVersionKind(); gvk.Group {
+	case "":
+		return gvk.Kind == "Service"
+	case "networking.k8s.io":
+		return gvk.Kind == "Ingress"
+	default:
+		return gvk.Group == "gateway.networking.k8s.io"
+	}
 }
 
 // mayBeRefused: the change is worth a dry run. That a Service selects another run is not; that it is another Service is.

@@ -21,6 +21,7 @@ func (r *Reconciler) event(about runtime.Object, kind, reason, action, note stri
 var ordinary = map[string]bool{
 	v1alpha1.ProgressingReason: true, v1alpha1.WaitingReason: true, v1alpha1.WaitingForGitReason: true, v1alpha1.NoReleaseReason: true,
 	v1alpha1.SuspendedReason: true, v1alpha1.DeletingReason: true, v1alpha1.InternalErrorReason: true,
+	v1alpha1.AwaitingPromotionReason: true,
 }
 
 // tellOfTrack publishes an event when the track is in trouble that it was not in before, and when that has passed. Rollouts have

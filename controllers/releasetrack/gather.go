@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,12 +26,14 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if err := r.readWorld(ctx, s); err != nil {
 		return err
 	}
+	r.notePromotion(s)
 	track, now := s.track, r.Clock.Now()
 	s.view = release.View{
 		Now: now, Since: r.Since,
 		Track: release.Track{
 			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
+			Promote: s.promote(), Manual: s.manual(), Overlap: track.Spec.Rollout.Overlap.Duration, Observe: track.Spec.Rollout.Observe.Duration,
 			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
@@ -103,13 +104,6 @@ func (s *scope) restart() string {
 	return asked
 }
 
-func pinSince(track *v1alpha1.ReleaseTrack, now time.Time) time.Time {
-	if p := track.Status.Pinned; p != nil && p.Release == track.Spec.Pin {
-		return p.Since.Time
-	}
-	return now
-}
-
 func (r *Reconciler) readWorld(ctx context.Context, s *scope) error {
 	in, of := client.InNamespace(s.track.Namespace), client.MatchingFields{trackIndex: s.track.Name}
 	var pods corev1.PodList
@@ -149,7 +143,7 @@ func byName[T any, P interface {
 // readContents loads what the plan speaks of: what is wanted, staging or active. A release that is none of them costs nothing.
 func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	for name, rel := range s.releases {
-		relevant := name == s.track.Spec.Pin || name == s.track.Status.HeadRelease || rel.Status.ActiveRun > 0 ||
+		relevant := name == s.track.Spec.Pin || name == s.promote() || s.mayComeBack(rel) || name == s.track.Status.HeadRelease || rel.Status.ActiveRun > 0 ||
 			(rel.Status.Run > 0 && release.IsStaging(rel)) || release.IsPending(rel)
 		if !relevant {
 			continue
@@ -171,6 +165,19 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 		s.view.Contents[name] = content
 	}
 	return nil
+}
+
+// mayComeBack: it has ended while the release after it is being observed, and its replicas stay until that is over.
+func (s *scope) mayComeBack(rel *v1alpha1.ImmutableRelease) bool {
+	if !release.HasEnded(rel) || rel.Status.Times.Retired != nil {
+		return false
+	}
+	for _, other := range s.releases {
+		if o := other.Status.Observation; other.Status.ActiveRun > 0 && (o == v1alpha1.ObservationRunning || o == v1alpha1.ObservationFailed) {
+			return true
+		}
+	}
+	return false
 }
 
 const (

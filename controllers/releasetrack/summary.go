@@ -23,8 +23,8 @@ var terminalSource = map[string]bool{
 // summarize takes the first that applies, worst first:
 //
 //  1. the reconcile itself failed
-//  2. the pin cannot be obeyed
-//  3. a release is staging, or waits for the cluster
+//  2. the pin, or the promotion, cannot be obeyed
+//  3. a release is staging, or waits for the cluster; or nothing serves, and one is on standby
 //  4. the active release is not healthy
 //  5. the source cannot be read (a pinned track does not need it)
 //  6. the head release was rejected, or has failed
@@ -70,6 +70,9 @@ func readyMessage(s *scope, active *v1alpha1.ImmutableRelease) string {
 	case s.track.Spec.Suspend:
 		message += "; suspended, no new commits are looked for"
 	}
+	if name := s.plan.Staging; name != "" {
+		message += "; " + standbyNote(name)
+	}
 	if !active.DeletionTimestamp.IsZero() {
 		message += "; somebody has deleted that release: it goes once another one takes the traffic"
 	}
@@ -88,7 +91,11 @@ func summarizeRollout(s *scope) (summary, bool) {
 
 // summarizeTarget tells of a release that is on its way, or that is wanted and not started.
 func summarizeTarget(s *scope) (summary, bool) {
-	if name := s.plan.Staging; name != "" {
+	if name := s.plan.Staging; name != "" && s.plan.Waiting[name].Reason == v1alpha1.AwaitingPromotionReason {
+		if s.plan.Active == "" {
+			return summary{reason: v1alpha1.AwaitingPromotionReason, message: fmt.Sprintf("nothing takes traffic yet; %s", standbyNote(name))}, true
+		}
+	} else if name != "" {
 		message := fmt.Sprintf("release %s is being staged", name)
 		if w := s.plan.Waiting[name]; w.Message != "" {
 			message += ": " + w.Message
@@ -98,7 +105,7 @@ func summarizeTarget(s *scope) (summary, bool) {
 		}
 		return summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: message}, true
 	}
-	if target := s.releases[s.plan.Target]; target != nil && s.plan.Target != s.plan.Active {
+	if target := s.releases[s.plan.Target]; target != nil && s.plan.Target != s.plan.Active && s.plan.Target != s.plan.Staging {
 		sum := summary{reconciling: true, reason: v1alpha1.ProgressingReason, message: fmt.Sprintf("release %s is next", target.Name)}
 		if p := s.memory.problemOf(target.Name); p != nil {
 			sum.reason, sum.message = p.Reason, fmt.Sprintf("release %s: %s", target.Name, p.Message)
@@ -110,6 +117,10 @@ func summarizeTarget(s *scope) (summary, bool) {
 		return sum, true
 	}
 	return summary{}, false
+}
+
+func standbyNote(name string) string {
+	return fmt.Sprintf("release %s is on standby: set spec.promote to it to let it take the traffic", name)
 }
 
 func summarizeActive(s *scope) (summary, bool) {

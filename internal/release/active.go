@@ -28,6 +28,7 @@ func (p *planner) keepActive() {
 		}
 	}
 	p.keepInPlace()
+	p.endOverlap()
 	if p.view.Track.Restart != "" {
 		p.begin(r, "a restart was asked for")
 		return

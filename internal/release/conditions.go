@@ -165,7 +165,9 @@ func (d *describer) selfContained() {
 // health leaves the message of a failed run as it was written when it failed: the pods that it speaks of are gone.
 func (d *describer) health() {
 	switch phase := d.r.Status.Phase; {
-	case phase == v1alpha1.PhaseStaging, phase == v1alpha1.PhaseActive:
+	case phase == v1alpha1.PhaseActive && d.r.Status.Observation == v1alpha1.ObservationFailed:
+		d.serving(true) // Healthy says why it gives way
+	case phase == v1alpha1.PhaseStaging, phase == v1alpha1.PhaseStandby, phase == v1alpha1.PhaseActive:
 		if why := d.unhealthy(); why != "" {
 			d.set(v1alpha1.HealthyCondition, false, v1alpha1.ProgressingReason, why)
 		} else {
@@ -189,8 +191,11 @@ func (d *describer) serving(yes bool) {
 }
 
 func (d *describer) unhealthy() string {
-	if d.r.Status.Phase == v1alpha1.PhaseStaging {
-		return d.plan.Waiting[d.r.Name].Message
+	if d.r.Status.Phase == v1alpha1.PhaseStaging || d.r.Status.Phase == v1alpha1.PhaseStandby {
+		if w := d.plan.Waiting[d.r.Name]; w.Reason != v1alpha1.AwaitingPromotionReason {
+			return w.Message
+		}
+		return ""
 	}
 	run := d.view.Runs[ActiveKey(d.r)]
 	keys := make([]ObjectKey, 0, len(run.Workloads))
@@ -281,7 +286,9 @@ func (d *describer) conclude() {
 			reason, message = c.Reason, c.Message
 		}
 		d.stall(reason, message)
-	case isStalled && phase == v1alpha1.PhaseStaging:
+	case phase == v1alpha1.PhaseStandby && d.plan.Waiting[d.r.Name].Reason == v1alpha1.AwaitingPromotionReason:
+		d.set(v1alpha1.ReadyCondition, true, v1alpha1.AwaitingPromotionReason, d.plan.Waiting[d.r.Name].Message)
+	case isStalled && (phase == v1alpha1.PhaseStaging || phase == v1alpha1.PhaseStandby):
 		// What will not end is an earlier run; this one goes on.
 		d.progress()
 	case isStalled && phase != v1alpha1.PhaseActive:
@@ -289,6 +296,9 @@ func (d *describer) conclude() {
 	case phase == v1alpha1.PhaseActive && isStalled:
 		d.set(v1alpha1.StalledCondition, true, stalled.Reason, stalled.Message)
 		d.set(v1alpha1.ReadyCondition, false, stalled.Reason, stalled.Message)
+	case phase == v1alpha1.PhaseActive && d.r.Status.Observation == v1alpha1.ObservationFailed:
+		d.set(v1alpha1.ReconcilingCondition, true, v1alpha1.ObservationFailedReason, "it gives way to the release that served before")
+		d.set(v1alpha1.ReadyCondition, false, v1alpha1.ObservationFailedReason, "it gives way to the release that served before")
 	case phase == v1alpha1.PhaseActive:
 		d.activeReady()
 	case phase == v1alpha1.PhaseRetired, phase == v1alpha1.PhaseSkipped:

@@ -58,6 +58,12 @@ func (m *model) checkTraffic() {
 			m.violate("Service %s of active %s is gone", name, a.Name)
 			continue
 		}
+		if s.overlap != (RunKey{}) {
+			if !m.wasHealthy[ActiveKey(a)] || !m.wasHealthy[s.overlap] {
+				m.violate("Service %s selects %s and %s, which were not both healthy", name, ActiveKey(a), s.overlap)
+			}
+			continue
+		}
 		if !m.wasHealthy[s.selects] {
 			m.violate("Service %s selects %s, which was not healthy when traffic moved", name, s.selects)
 		}
@@ -172,6 +178,9 @@ func (m *model) checkSettled() {
 	key := ActiveKey(a)
 	for _, name := range m.archives[a.Name].Services {
 		s := m.services[name]
+		if s.overlap != (RunKey{}) {
+			m.violate("Service %s selects any run in a settled world", name)
+		}
 		if s.selects != key || (m.runs[key] != nil && s.endpoints[key] != m.ready(m.runs[key])) || len(s.endpoints) > 1 {
 			m.violate("Service %s selects %s with endpoints %v, but %s is active", name, s.selects, s.endpoints, key)
 		}

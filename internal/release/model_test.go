@@ -51,6 +51,9 @@ type model struct {
 	picky string
 	// Memory of the process, lost at a restart.
 	known    bool
+	// overlapped is the run whose overlap was begun, and when.
+	overlapped   RunKey
+	overlapSince time.Time
 	switched RunKey
 	swept    map[string]string
 	made     map[RunKey]bool
@@ -99,6 +102,7 @@ type modelInPlace struct {
 
 type modelService struct {
 	selects   RunKey
+	overlap   RunKey // it selects any run
 	endpoints map[RunKey]int32
 }
 
@@ -184,7 +188,7 @@ func (m *model) view() View {
 	v := View{
 		Now: m.now, Since: m.since, Track: m.track, Releases: m.releases,
 		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
-		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept,
+		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept, Overlapped: m.overlapped, OverlapSince: m.overlapSince,
 	}
 	if m.known {
 		v.SwitchRefused = m.picky
@@ -212,7 +216,7 @@ func (m *model) view() View {
 		v.InPlace[key] = InPlace{Workload{Health: health, Message: "rolling"}, w.content}
 	}
 	for name, s := range m.services {
-		t := Traffic{Selects: s.selects, Endpoints: maps.Clone(s.endpoints)}
+		t := Traffic{Selects: s.selects, Overlap: s.overlap, Endpoints: maps.Clone(s.endpoints)}
 		if run := m.runs[s.selects]; run != nil {
 			t.ReadyPods = m.ready(run)
 		}
@@ -402,10 +406,15 @@ func (m *model) pass(d time.Duration) {
 
 func (m *model) moveEndpoints(s *modelService) {
 	want := map[RunKey]int32{}
-	if run := m.runs[s.selects]; run != nil && m.ready(run) > 0 {
-		want[s.selects] = m.ready(run)
-	}
 	keys := append(slices.Collect(maps.Keys(s.endpoints)), s.selects)
+	if s.overlap != (RunKey{}) {
+		keys = append(keys, sortedRuns(m.runs)...)
+	}
+	for _, key := range keys {
+		if run := m.runs[key]; run != nil && m.ready(run) > 0 && (key == s.selects || s.overlap != (RunKey{})) {
+			want[key] = m.ready(run)
+		}
+	}
 	slices.SortFunc(keys, CompareKeys)
 	for _, key := range slices.Compact(keys) {
 		if m.chance(0.3) {
@@ -422,7 +431,7 @@ func (m *model) moveEndpoints(s *modelService) {
 // restart is a new process: it remembers nothing.
 func (m *model) restart(why string) {
 	m.logf("the operator restarts (%s)", why)
-	m.since, m.switched, m.swept, m.made, m.known = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}, false
+	m.since, m.switched, m.swept, m.made, m.known, m.overlapped = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}, false, RunKey{}
 }
 
 type crash struct{}
@@ -530,6 +539,8 @@ func (m *model) do(s Step) {
 		}
 	case ApplyInPlace:
 		m.applyInPlace(content)
+	case Overlap:
+		m.overlap(r, content)
 	case Switch:
 		m.moveTraffic(r, content)
 	case Activate:
@@ -660,8 +671,8 @@ func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
 			m.logf("    the cluster refuses Service %s", name)
 			return
 		}
-		if s.selects != key {
-			s.selects = key
+		if s.selects != key || s.overlap != (RunKey{}) {
+			s.selects, s.overlap = key, RunKey{}
 			m.between()
 		}
 	}
@@ -679,12 +690,32 @@ func (m *model) moveTraffic(r *v1alpha1.ImmutableRelease, content *Content) {
 	m.switched = RunKey{r.Name, r.Status.Run}
 }
 
+// overlap lets Services that select the active run select any.
+func (m *model) overlap(r *v1alpha1.ImmutableRelease, content *Content) {
+	key, a := Key(r), m.active()
+	m.checkMove(r, key, content)
+	for other, run := range m.runs {
+		if other != key && other != ActiveKey(a) && slices.ContainsFunc(run.pods, func(p *modelPod) bool { return p.deleting.IsZero() }) {
+			m.violate("Services select any run while %s has pods", other)
+		}
+	}
+	for _, name := range content.Services {
+		if s := m.services[name]; s != nil && s.selects != key && slices.Contains(m.archives[a.Name].Services, name) {
+			s.selects, s.overlap = RunKey{}, key
+			m.between()
+		}
+	}
+	if m.overlapped != key {
+		m.overlapped, m.overlapSince = key, m.now
+	}
+}
+
 // moveBack undoes a switch that was begun.
 func (m *model) moveBack(a *v1alpha1.ImmutableRelease) {
 	for _, name := range m.archives[a.Name].Services {
-		if s := m.services[name]; s != nil && s.selects != ActiveKey(a) {
+		if s := m.services[name]; s != nil && (s.selects != ActiveKey(a) || s.overlap != (RunKey{})) {
 			m.logf("    Service %s goes back to %s", name, ActiveKey(a))
-			s.selects = ActiveKey(a)
+			s.selects, s.overlap = ActiveKey(a), RunKey{}
 			m.between()
 		}
 	}

@@ -34,6 +34,8 @@ const (
 	MakeRecreate StepKind = "MakeRecreate"
 	// ApplyInPlace gives InPlace workloads the run's content.
 	ApplyInPlace StepKind = "ApplyInPlace"
+	// Overlap lets the Services that both releases have unchanged select the pods of both.
+	Overlap StepKind = "Overlap"
 	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
 	Switch StepKind = "Switch"
 	// Activate records that the run takes the traffic.

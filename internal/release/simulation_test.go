@@ -31,7 +31,7 @@ func TestSimulation(t *testing.T) {
 				}
 			}
 			for _, kind := range []StepKind{Skip, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
-				Supersede, Fail, Stand, Promote, Pass, Condemn, Resume, Terminate, Confirm, Sweep, Prune, Forget} {
+				Supersede, Fail, Stand, Promote, Overlap, Pass, Condemn, Resume, Terminate, Confirm, Sweep, Prune, Forget} {
 				if done[kind] < 20 {
 					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
 				}
@@ -49,6 +49,7 @@ func simulate(t *testing.T, seed uint64) *model {
 	if m.track.Manual = m.chance(0.35); m.track.Manual {
 		m.logf("a person promotes")
 	}
+	m.track.Overlap = time.Duration(m.rng.IntN(3)) * 20 * time.Second
 	m.calm = m.chance(0.4)
 	m.track.Observe = time.Duration(m.rng.IntN(3)) * 5 * time.Minute
 	for range simulationEvents {

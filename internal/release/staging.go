@@ -143,7 +143,7 @@ func (p *planner) halfSwitched() bool {
 	}
 	old := p.servicesOf(p.active)
 	for _, s := range p.servicesOf(p.staging) {
-		if slices.Contains(old, s) && p.view.Traffic[s].Selects == Key(p.staging) {
+		if t := p.view.Traffic[s]; slices.Contains(old, s) && (t.Selects == Key(p.staging) || t.Overlap == Key(p.staging)) {
 			return true
 		}
 	}
@@ -189,6 +189,9 @@ func (p *planner) drive() {
 		if p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.stand() || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
 			return
 		}
+	}
+	if p.overlap(key) {
+		return
 	}
 	if p.view.Switched != (RunKey{r.Name, r.Status.Run}) {
 		p.add(Step{Kind: Switch, Release: r.Name, Run: r.Status.Run})

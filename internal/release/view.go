@@ -39,6 +39,9 @@ type View struct {
 	Traffic map[string]Traffic
 	// Switched is the run for which every step of the switch was done by this process; it is done again after a restart.
 	Switched RunKey
+	// Overlapped is the run whose overlap this process has begun, and OverlapSince when that was.
+	Overlapped   RunKey
+	OverlapSince time.Time
 	// SwitchRefused is the release whose switch the cluster refuses; empty: none.
 	SwitchRefused string
 	// SwitchFailed is the release whose switch did not succeed when it was last tried, for whatever reason; empty: none.
@@ -148,6 +151,8 @@ type InPlace struct {
 type Traffic struct {
 	// Selects is the run in its selector; zero when it selects without run.
 	Selects RunKey
+	// Overlap is the run that traffic moves to while the Service selects the pods of two; zero: it does not.
+	Overlap RunKey
 	// Endpoints by the run of their pod. Pods without run labels count under the zero key.
 	Endpoints map[RunKey]int32
 	// ReadyPods is the number of ready pods that its selector picks.
