@@ -35,7 +35,7 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 			continue
 		}
 		if err != nil {
-			if step.Kind == release.Switch {
+			if step.Kind == release.Switch || step.Kind == release.Overlap {
 				s.memory.failedSwitch = attemptOf(step).run
 			}
 			errs = append(errs, fmt.Errorf("%s %s: %w", step.Kind, step.Release, err))
@@ -64,7 +64,7 @@ func (r *Reconciler) refusedStep(s *scope, step release.Step, problem release.Pr
 	if rel != nil && (before == nil || before.problem.Reason != problem.Reason) {
 		r.event(rel, corev1.EventTypeWarning, problem.Reason, string(step.Kind), problem.Message)
 	}
-	if step.Kind == release.Switch {
+	if step.Kind == release.Switch || step.Kind == release.Overlap {
 		s.memory.refusedSwitch, s.memory.failedSwitch = a.run, a.run
 	}
 	now := r.Clock.Now()
@@ -136,6 +136,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.makeRecreate(ctx, s, rel)
 	case release.ApplyInPlace:
 		return r.applyInPlace(ctx, s, rel, step.Run)
+	case release.Overlap:
+		return r.overlap(ctx, s, rel)
 	case release.Switch:
 		return r.switchTraffic(ctx, s, rel)
 	case release.Activate:

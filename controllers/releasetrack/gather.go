@@ -38,7 +38,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
 		},
-		Runs: s.runs(), InPlace: s.inPlace(), Switched: s.memory.switched, Swept: s.memory.swept,
+		Runs: s.runs(), InPlace: s.inPlace(), Switched: s.memory.switched, Overlapped: s.memory.overlapped, OverlapSince: s.memory.overlapSince, Swept: s.memory.swept,
 		Contents: map[string]*release.Content{}, Broken: map[string]release.Problem{},
 	}
 	for _, rel := range s.releases {

@@ -1,10 +1,14 @@
 package releasetrack
 
 import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
 
+	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/release"
 )
@@ -17,7 +21,7 @@ func (s *scope) traffic() map[string]release.Traffic {
 	}
 	out := map[string]release.Traffic{}
 	for name, svc := range s.world.services {
-		t := release.Traffic{Selects: runKey(svc.Spec.Selector), Endpoints: map[release.RunKey]int32{}}
+		t := release.Traffic{Selects: runKey(svc.Spec.Selector), Overlap: overlapOf(svc), Endpoints: map[release.RunKey]int32{}}
 		selector := labels.SelectorFromSet(svc.Spec.Selector)
 		for _, p := range s.world.pods {
 			if len(svc.Spec.Selector) > 0 && p.DeletionTimestamp.IsZero() && apply.IsReady(p) && selector.Matches(labels.Set(p.Labels)) {
@@ -36,6 +40,15 @@ func (s *scope) traffic() map[string]release.Traffic {
 		}
 	}
 	return out
+}
+
+// overlapOf is the run that a Service is on its way to while it selects the pods of two.
+func overlapOf(svc *corev1.Service) release.RunKey {
+	name, run, ok := strings.Cut(svc.Annotations[v1alpha1.OverlapAnnotation], "/")
+	if !ok || svc.Spec.Selector[v1alpha1.ReleaseLabel] != "" {
+		return release.RunKey{}
+	}
+	return runKey(map[string]string{v1alpha1.ReleaseLabel: name, v1alpha1.RunLabel: run})
 }
 
 // countEndpoint counts ready endpoints of the run that the Service selects, and any endpoint of another.

@@ -31,6 +31,9 @@ type trackMemory struct {
 	// begun, inPlace and switching are the runs that this process began last, gave InPlace workloads their content for, and
 	// began to move traffic to: what there is to undo when a run fails. switched is the run whose switch it has completed.
 	begun, inPlace, switching, switched release.RunKey
+	// overlapped is the run whose overlap this process has begun, and overlapSince when that was.
+	overlapped   release.RunKey
+	overlapSince time.Time
 	// refusedSwitch is the run whose switch the cluster refused when it was last tried; failedSwitch likewise for any error.
 	refusedSwitch, failedSwitch release.RunKey
 	// swept: see release.View.

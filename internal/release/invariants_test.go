@@ -268,7 +268,7 @@ func (m *model) checkWish(a *v1alpha1.ImmutableRelease) {
 		m.violate("%s is being observed for ever", a.Name)
 	}
 	head := m.release(m.track.Head)
-	if head != nil && IsStandby(head) {
+	if s := m.staging(); head != nil && s != nil && IsStandby(s) && s.Spec.Digest == head.Spec.Digest {
 		return
 	}
 	if head == nil || m.track.Rejected[head.Name] || a != nil && m.track.Rejected[a.Name] || head == a || IsRefused(head) || IsFailed(head) || !head.DeletionTimestamp.IsZero() {

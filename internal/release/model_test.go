@@ -50,13 +50,13 @@ type model struct {
 	// picky: the cluster refuses a part of every switch to this release; known: the process has seen that.
 	picky string
 	// Memory of the process, lost at a restart.
-	known    bool
+	known bool
 	// overlapped is the run whose overlap was begun, and when.
 	overlapped   RunKey
 	overlapSince time.Time
-	switched RunKey
-	swept    map[string]string
-	made     map[RunKey]bool
+	switched     RunKey
+	swept        map[string]string
+	made         map[RunKey]bool
 
 	// What the invariants look back at.
 	served     bool             // some release was active once
@@ -639,8 +639,10 @@ func (m *model) make(key RunKey, content *Content) {
 		m.create(key, object)
 		m.between()
 	}
+	r := m.release(key.Release)
+	withheld := m.track.Manual && r.Status.ActiveRun == 0 && r.Status.Times.Promoted == nil
 	for _, name := range content.Services {
-		if m.services[name] == nil {
+		if m.services[name] == nil && !withheld {
 			m.services[name] = &modelService{selects: key, endpoints: map[RunKey]int32{}}
 			m.between()
 		}

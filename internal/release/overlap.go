@@ -38,7 +38,7 @@ func (p *planner) overlap(key RunKey) bool {
 // overlapping are the Services that the active and the staging release have alike. One that differs, in its ports perhaps, fits the pods
 // of one of them only.
 func (p *planner) overlapping() []string {
-	if p.active == nil || p.active == p.staging || Key(p.staging) == ActiveKey(p.active) {
+	if p.active == nil || Key(p.staging) == ActiveKey(p.active) {
 		return nil
 	}
 	old := p.servicesOf(p.active)

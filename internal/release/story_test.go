@@ -67,6 +67,69 @@ func TestStories(t *testing.T) {
 			s.push("d", plain(), fateHealthy)
 			s.play(2 * time.Minute)
 		},
+		"manual_promotion": func(s *story) {
+			s.m.track.Manual = true
+			s.push("a", plain(), fateHealthy)
+			s.play(20 * time.Minute)
+			s.promote("a")
+			s.play(time.Minute)
+			s.push("b", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.push("c", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.promote("c")
+			s.play(2 * time.Minute)
+			s.promote("a")
+			s.play(2 * time.Minute)
+		},
+		"observed_and_rolled_back": func(s *story) {
+			s.m.track.Observe = 5 * time.Minute
+			s.push("a", plain(), fateHealthy)
+			s.play(6 * time.Minute)
+			s.push("b", plain(), fateHealthy)
+			s.play(2 * time.Minute)
+			s.fallIll("b")
+			s.play(2 * time.Minute)
+			s.push("c", plain(), fateHealthy)
+			s.play(7 * time.Minute)
+		},
+		"overlap": func(s *story) {
+			s.m.track.Overlap = 20 * time.Second
+			s.push("a", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.push("b", plain(), fateHealthy)
+			s.play(2 * time.Minute)
+		},
+		"rejected": func(s *story) {
+			s.push("a", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.push("b", plain(), fateHealthy)
+			s.play(2 * time.Minute)
+			s.m.logf("a person rejects b")
+			s.m.track.Rejected = map[string]bool{"b": true}
+			s.play(2 * time.Minute)
+		},
+		"restart": func(s *story) {
+			s.push("a", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.m.logf("a person asks for a restart")
+			s.m.track.Restart = "now"
+			s.play(2 * time.Minute)
+		},
+		"job": func(s *story) {
+			s.push("a", &Content{Workloads: []ObjectKey{web}, Jobs: []ObjectKey{migrate}, Services: []string{"web"}}, fateHealthy)
+			s.play(2 * time.Minute)
+			s.m.badJobs["b"] = true
+			s.push("b", &Content{Workloads: []ObjectKey{web}, Jobs: []ObjectKey{migrate}, Services: []string{"web"}}, fateHealthy)
+			s.play(2 * time.Minute)
+		},
+		"kept_failed": func(s *story) {
+			s.m.track.KeepFailed = 30 * time.Minute
+			s.push("a", plain(), fateHealthy)
+			s.play(time.Minute)
+			s.push("b", plain(), fateCrash)
+			s.play(45 * time.Minute)
+		},
 	}
 	for name, tell := range stories {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +175,8 @@ func TestEveryGoldenFileHasItsStory(t *testing.T) {
 	for i := range got {
 		got[i] = strings.TrimSuffix(filepath.Base(got[i]), ".golden")
 	}
-	want := []string{"never_healthy", "preemption", "recreate", "rollback_and_back", "two_commits"}
+	want := []string{"job", "kept_failed", "manual_promotion", "never_healthy", "observed_and_rolled_back", "overlap", "preemption", "recreate",
+		"rejected", "restart", "rollback_and_back", "two_commits"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -145,6 +209,19 @@ func (s *story) setPin(name string) {
 		s.m.logf("a person pins %s", name)
 	}
 	s.m.track.Pin, s.m.track.PinSince = name, s.m.now
+}
+
+func (s *story) promote(name string) {
+	s.m.logf("a person promotes %s", name)
+	s.m.track.Promote, s.m.promoteSince, s.m.agreed[name] = name, s.m.now, true
+}
+
+// fallIll: all pods of a release are unready from now on.
+func (s *story) fallIll(name string) {
+	s.m.logf("the pods of %s fall ill", name)
+	for _, p := range s.m.runs[RunKey{name, 1}].pods {
+		p.unwell = true
+	}
 }
 
 // play lets time go by, with a look at the world every five seconds, and after every plan that had steps.
@@ -191,7 +268,11 @@ func (s *story) tell(plan Plan) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		s.changed("Service "+name, "selects "+s.m.services[name].selects.String())
+		selects := "selects " + s.m.services[name].selects.String()
+		if to := s.m.services[name].overlap; to != (RunKey{}) {
+			selects = "selects any run, on its way to " + to.String()
+		}
+		s.changed("Service "+name, selects)
 	}
 }
 
