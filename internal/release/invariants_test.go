@@ -200,8 +200,11 @@ func (m *model) standsBy(key RunKey) bool {
 	return m.track.Manual && r != nil && IsStandby(r) && (Key(r) == key)
 }
 
-// mayServe: nothing is known to be active, and a Service selects the run; its record may have been lost.
+// mayServe: nothing is known to be active, and a Service selects the run, or there is none; its record may have been lost.
 func (m *model) mayServe(a *v1alpha1.ImmutableRelease, key RunKey) bool {
+	if a == nil && len(m.services) == 0 {
+		return true
+	}
 	for _, s := range m.services {
 		if a == nil && s.selects == key {
 			return true
