@@ -26,6 +26,10 @@ func (p *planner) advance() {
 	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
 		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
 			Message: fmt.Sprintf("release %s has to be run again first", p.active.Name)})
+	case p.staging == p.active && p.wish != nil && p.waitsForPerson(p.wish):
+		// What waits for a person is in no hurry.
+		p.waitBehindStaging()
+		p.drive()
 	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging) && !IsStandby(p.staging), p.committed():
 		p.waitBehindStaging()
 		p.drive()
