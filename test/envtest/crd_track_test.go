@@ -77,6 +77,10 @@ func TestTrackValidation(t *testing.T) {
 		"spec.rollout.progressDeadline":    duration([]any{"1s", "10m", "168h"}, []any{"0", "0s", "169h", "100ms"}),
 		"spec.rollout.drain":               duration([]any{"0s", "30s", "24h"}, []any{"0", "24h1s", "25h"}),
 		"spec.rollout.terminationDeadline": duration([]any{"1s", "10m", "168h"}, []any{"0", "0s", "169h"}),
+		"spec.rollout.promotion":           {[]any{"Automatic", "Manual", nil}, []any{"", "manual", "Never", true}},
+		"spec.rollout.overlap":             duration([]any{"0s", "1h"}, []any{"0", "61m"}),
+		"spec.rollout.observe":             duration([]any{"0s", "24h"}, []any{"0", "25h"}),
+		"spec.promote":                     {[]any{"shop-99aa88bb77", nil}, []any{"Shop", "a_b", "../x", "a.b", "-a", long(64)}},
 		"spec.rollout.keepFailed":          duration([]any{"0s", "1h", "168h"}, []any{"0", "169h"}),
 		"spec.history.minAge":              duration([]any{"0s", "720h", "87600h"}, []any{"0", "87601h"}),
 		"spec.suspend":                     {[]any{true, false}, []any{"true", 1}},
@@ -118,7 +122,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.source.unknown":        {nil, []any{"x"}},
 		"spec.source.ref.unknown":    {nil, []any{"x"}},
 		"spec.source.secretRef.kind": {nil, []any{"Secret"}},
-		"spec.rollout.overlap":       {nil, []any{"0s"}}, // comes with the code that obeys it
+		"spec.source.verify":         {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
 	}
 	strict := client.WithFieldValidation(suite.api, "Strict")
 	try := func(path string, value any) error {
@@ -174,8 +178,10 @@ func TestTrackDefaults(t *testing.T) {
 			}
 			want := map[string]any{
 				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete",
-				"source":  map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
-				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m"},
+				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
+				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m",
+					"promotion": "Automatic", "overlap": "0s", "observe": "0s"},
+				"gates":   map[string]any{"images": "Resolve", "hardening": "Warn"},
 				"history": map[string]any{"keep": int64(10), "minAge": "720h", "max": int64(100)},
 			}
 			if diff := cmp.Diff(want, u.Object["spec"]); diff != "" {
