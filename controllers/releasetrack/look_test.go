@@ -137,9 +137,7 @@ func TestRenderCommit(t *testing.T) {
 // With a render that was made for another track, the release records the same files and holds the same objects, in its own namespace.
 func TestRenderCommitFromCache(t *testing.T) {
 	tree := fstest.MapFS{
-		"deploy/kustomization.yaml": {Data: []byte("resources: [../base/a.yaml]
-namePrefix: x-
-")},
+		"deploy/kustomization.yaml": {Data: []byte("resources: [../base/a.yaml]\nnamePrefix: x-\n")},
 		"base/a.yaml":               {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")},
 	}
 	of := func(namespace string, cache *render.Cache) rendered {
