@@ -128,6 +128,9 @@ func (k *closure) content(name string, origins map[objectKey]origin, words *voca
 		c.add(bad...)
 		return nil, nil
 	}
+	if as&roleResource != 0 {
+		c.add(unnamed(name, docs)...)
+	}
 	found, _ := splitObjects(name, docs)
 	for _, it := range found {
 		key := objectKey{it.gk, it.name()}
