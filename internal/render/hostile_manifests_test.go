@@ -166,7 +166,14 @@ func bombs() []input {
 		merges += fmt.Sprintf("%c: &%c {<<: [*%c, *%c], z%c: [*%c, *%c, *%c]}\n", c, c, c-1, c-1, c, c-1, c-1, c-1)
 	}
 	wide := "a: &a [" + strings.Repeat("x, ", 10000) + "]\nb: [" + strings.Repeat("*a, ", maxAliases) + "]\n"
+	var small []string
+	for i := range maxObjects - 1 {
+		small = append(small, configMap(fmt.Sprint("c", i)))
+	}
+	multiplied := files("deploy/a.yaml", strings.Join(small, "---\n"), "deploy/p.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: any}\ndata: {p: "+strings.Repeat("x", 900<<10)+"}\n",
+		"deploy/kustomization.yaml", "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]\n")
 	return []input{
+		{name: "a large patch of each of 500 objects", repo: multiplied, reason: ReasonLimitExceeded, file: "deploy/kustomization.yaml", part: "32 MiB", kustomized: notCompared},
 		{name: "aliases that expand to billions of values", repo: one(laughs), reason: ReasonLimitExceeded, file: "deploy/a.yaml"},
 		{name: "merges that expand to millions of values", repo: one(merges), reason: ReasonLimitExceeded, file: "deploy/a.yaml"},
 		{name: "few aliases of a long list", repo: one(wide), reason: ReasonLimitExceeded, file: "deploy/a.yaml"},

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
@@ -219,10 +220,14 @@ func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (object
 	if err != nil {
 		return nil, err
 	}
+	total := 0
 	for _, res := range result.Resources() {
 		id := res.OrgId()
 		b := built{key: objectKey{schema.GroupKind{Group: id.Group, Kind: id.Kind}, id.Name}}
-		b.value, b.err = res.Map()
+		b.json, b.err = plainJSON(res)
+		if total += len(b.json); total > maxBuiltBytes {
+			return nil, errBuiltTooMuch
+		}
 		objects = append(objects, b)
 	}
 	return objects, nil
@@ -231,11 +236,16 @@ func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (object
 // built is an object as kustomize has built it.
 type built struct {
 	// key is what it is called in its file.
-	key   objectKey
-	value map[string]any
+	key objectKey
+	// json is canonical.
+	json []byte
 	// err is set when it cannot be written as plain values.
 	err error
 }
+
+// errBuiltTooMuch: small files can ask for much, such as a long annotation on all objects.
+var errBuiltTooMuch = refuse(Problem{Reason: ReasonLimitExceeded, Fix: "split the path into several tracks",
+	Message: fmt.Sprintf("kustomize makes more than %d MiB of objects", maxBuiltBytes>>20)})
 
 // builtObject is the same as canonical JSON, with where it is written in Git. It is shared by all that use the cache, and nobody
 // can change it.
@@ -258,22 +268,22 @@ func (k *closure) built(result []built, origins map[objectKey]origin, c *problem
 		if !ok {
 			from = origin{file: file}
 		}
-		data, err := plainJSON(b)
-		if err != nil {
+		if b.err != nil {
 			c.add(Problem{Reason: ReasonInvalidObject, File: from.file, Line: from.line,
 				Message: "the object cannot be written as JSON"})
 			continue
 		}
-		objects = append(objects, builtObject{from, data})
+		objects = append(objects, builtObject{from, b.json})
 	}
 	return objects
 }
 
-func plainJSON(b built) ([]byte, error) {
-	if b.err != nil {
-		return nil, b.err
+func plainJSON(res *resource.Resource) ([]byte, error) {
+	m, err := res.Map()
+	if err != nil {
+		return nil, err
 	}
-	v, ok := plainValue(b.value)
+	v, ok := plainValue(m)
 	if !ok {
 		return nil, errors.New("not plain values")
 	}

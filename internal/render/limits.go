@@ -36,6 +36,8 @@ const (
 	// the bound, 2 x 30 small folders ask for 2^30 builds.
 	maxVisits     = 1000
 	maxVisitBytes = 32 << 20
+	// maxBuiltBytes bounds what kustomize makes of it, kinds that are ignored included.
+	maxBuiltBytes = 32 << 20
 	// maxVarBytes bounds what kustomize "vars" can expand to: uses of variables times the longest value.
 	maxVarBytes = 64 << 20
 

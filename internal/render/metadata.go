@@ -70,8 +70,8 @@ func cleanMeta(it *item, meta map[string]any, field string, own bool, c *problem
 			c.add(it.problem(ReasonForgedMetadata, field+"."+printable(key), "is not for Git", "remove it"))
 		}
 	}
-	delete(mapAt(meta, "annotations"), lastApplied)
 	for _, group := range []string{"labels", "annotations"} {
+		delete(mapAt(meta, group), lastApplied)
 		if meta[group] == nil {
 			delete(meta, group)
 			continue
