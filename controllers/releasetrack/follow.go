@@ -15,6 +15,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/render"
 )
 
 // jitter is the largest part of an interval that is taken off.
@@ -27,6 +28,8 @@ type Follower struct {
 	clock  kube.Clock
 	slots  chan struct{}
 	events chan event.GenericEvent
+	// renders is shared by all tracks.
+	renders render.Cache
 
 	mu     sync.Mutex
 	tracks map[types.NamespacedName]*following

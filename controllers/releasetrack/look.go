@@ -41,6 +41,8 @@ type lookRequest struct {
 	asked string
 	// token is the annotation reconcile.fluxcd.io/requestedAt.
 	token string
+	// renders is set by the follower: what kustomize has built lately, for all tracks.
+	renders *render.Cache
 }
 
 // found is what a look brings.
@@ -133,6 +135,7 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.renders = &f.renders
 	out.newest, err = renderCommit(tree, req)
 	return out, err
 }
@@ -170,7 +173,7 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 // renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.shape.Ignore)})
+	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.shape.Ignore), Cache: req.renders})
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError

@@ -134,6 +134,31 @@ func TestRenderCommit(t *testing.T) {
 	}
 }
 
+// With a render that was made for another track, the release records the same files and holds the same objects, in its own namespace.
+func TestRenderCommitFromCache(t *testing.T) {
+	tree := fstest.MapFS{
+		"deploy/kustomization.yaml": {Data: []byte("resources: [../base/a.yaml]\nnamePrefix: x-\n")},
+		"base/a.yaml":               {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")},
+	}
+	of := func(namespace string, cache *render.Cache) rendered {
+		t.Helper()
+		out, err := renderCommit(tree, lookRequest{track: key(namespace, "shop"), path: "deploy", renders: cache})
+		if err != nil || out.bundle == nil {
+			t.Fatal(err, out.refusal)
+		}
+		return out
+	}
+	cache := &render.Cache{}
+	of("other", cache)
+	want, got := of("shop", nil), of("shop", cache)
+	if got.contentDigest != want.contentDigest || got.bundle.Digest != want.bundle.Digest || string(got.encoded) != string(want.encoded) {
+		t.Errorf("got %s %s, want %s %s", got.contentDigest, got.encoded, want.contentDigest, want.encoded)
+	}
+	if ns := got.bundle.Objects[0].Object.GetNamespace(); ns != "shop" {
+		t.Errorf("the object is in %s", ns)
+	}
+}
+
 // The fingerprint of a commit changes with what the path depends on, and with nothing else.
 func TestFingerprint(t *testing.T) {
 	server, err := gitserver.New(t.TempDir())

@@ -57,9 +57,9 @@ func applyAnnotations(it *item, c *problems) {
 		switch {
 		case slices.Contains(it.rule.overrides, class):
 			it.Class = class
-		case class != it.rule.class:
+		case class != it.rule.class && slices.Contains(steleAnnotations[v1alpha1.ClassAnnotation], string(class)): // others are refused elsewhere
 			c.add(it.problem(ReasonInvalidAnnotation, annotationField(v1alpha1.ClassAnnotation),
-				"this kind cannot be "+printable(string(class)), "remove the annotation"))
+				"this kind cannot be "+string(class), "remove the annotation"))
 		}
 	}
 	if annotation(it, v1alpha1.StartAnnotation) == v1alpha1.AtSwitch {

@@ -44,6 +44,8 @@ const (
 	rolePlugin
 	// roleKustomization files steer the build.
 	roleKustomization
+	// roleResource files, beside roleText, hold objects and not changes of objects.
+	roleResource
 )
 
 // Closure returns the repository paths whose change can change the result of Build: the path itself, and for

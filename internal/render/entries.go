@@ -128,6 +128,8 @@ func (k *closure) follow(dir string, d *kustDir, e entry, chain []string) error 
 		k.refused(d, e.field, ReasonNotRegularFile, path.Clean(e.value)+" is not what is needed here", "")
 	case e.how == readData || e.how == readKeyData:
 		k.use(d, name, roleData)
+	case e.how == readResource:
+		k.use(d, name, roleText|roleResource)
 	default:
 		k.use(d, name, roleText)
 	}

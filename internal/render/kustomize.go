@@ -3,23 +3,19 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/kustomize/kyaml/openapi"
 )
-
-// kustomizeLock serializes builds: kustomize keeps the OpenAPI schema in a global that a build may change
-// (kubernetes-sigs/kustomize#3659), and even the reading of an object's identity looks into it. What comes before and
-// after, in our own types, runs outside of the lock.
-var kustomizeLock sync.Mutex
 
 // origin is where an object of Git is written; kustomize itself does not keep it.
 type origin struct {
@@ -27,8 +23,37 @@ type origin struct {
 	line int
 }
 
-// build writes what was checked into an in-memory file system and runs kustomize on it.
-func (k *closure) build(c *problems) ([]*item, error) {
+// build returns what kustomize makes of the closure, from the cache when the same files were built before.
+func (k *closure) build(c *problems, cache *Cache) ([]*item, error) {
+	if cache == nil {
+		objects, err := k.run(c)
+		return k.items(objects, c), err
+	}
+	key, err := k.key()
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		return k.build(c, nil) // which finds out what else is wrong
+	} else if err != nil {
+		return nil, err
+	}
+	objects, err := cache.get(key, func() ([]builtObject, error) {
+		var own problems
+		objects, err := k.run(&own)
+		if err == nil {
+			err = own.err()
+		}
+		return objects, err
+	})
+	var failed *Error
+	if errors.As(err, &failed) {
+		c.add(failed.Problems...)
+		c.omitted += failed.Omitted
+		return nil, nil
+	}
+	return k.items(objects, c), err
+}
+
+// run writes what was checked into an in-memory file system and runs kustomize on it.
+func (k *closure) run(c *problems) ([]builtObject, error) {
 	mem := filesys.MakeFsInMemory()
 	origins := map[objectKey]origin{}
 	words := newVocabulary()
@@ -50,25 +75,35 @@ func (k *closure) build(c *problems) ([]*item, error) {
 		}
 	}
 	for _, d := range k.dirs {
-		data, err := json.Marshal(d.k)
+		data, err := d.written()
 		if err != nil {
-			return nil, fmt.Errorf("writing the kustomization of %q: %w", d.file, err)
+			return nil, err
 		}
-		if err := writeMem(mem, d.file, yamlSafe(data)); err != nil {
+		if err := writeMem(mem, d.file, data); err != nil {
 			return nil, err
 		}
 		words.path(d.file)
 	}
-	k.checkWeight(longest, c)
+	room := k.checkWeight(longest, c)
 	if c.any() {
 		return nil, nil
 	}
+	defer kustomizeRoom.take(room)()
 	result, err := runKustomize(mem, path.Join("/", k.root), k.customSchema())
 	if err != nil {
 		c.add(k.failure(err, words))
 		return nil, nil
 	}
-	return k.items(result, origins, c), nil
+	return k.built(result, origins, c), nil
+}
+
+// written is the kustomization file that kustomize is given.
+func (d *kustDir) written() ([]byte, error) {
+	data, err := json.Marshal(d.k)
+	if err != nil {
+		return nil, fmt.Errorf("writing the kustomization of %q: %w", d.file, err)
+	}
+	return yamlSafe(data), nil
 }
 
 // content returns what kustomize is given for a file.
@@ -93,6 +128,9 @@ func (k *closure) content(name string, origins map[objectKey]origin, words *voca
 	if len(bad) > 0 {
 		c.add(bad...)
 		return nil, nil
+	}
+	if as&roleResource != 0 {
+		c.add(unnamed(name, docs)...)
 	}
 	found, _ := splitObjects(name, docs)
 	for _, it := range found {
@@ -168,19 +206,12 @@ func (k *closure) customSchema() bool {
 // runKustomize is the only place that calls kustomize. Paths are not restricted to the folder, as in Flux: the
 // in-memory file system holds nothing but files of the closure.
 func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (objects []built, err error) {
-	kustomizeLock.Lock()
-	defer kustomizeLock.Unlock()
+	defer schemaFor(customSchema)()
 	defer func() {
 		if r := recover(); r != nil {
 			objects, err = nil, fmt.Errorf("panic in kustomize")
 		}
 	}()
-	if customSchema {
-		// Such a schema adds to the built-in one, and must be gone before the next build.
-		openapi.ResetOpenAPI()
-		_ = openapi.Schema()
-		defer openapi.ResetOpenAPI()
-	}
 	result, err := krusty.MakeKustomizer(&krusty.Options{
 		Reorder:          krusty.ReorderOptionNone,
 		LoadRestrictions: types.LoadRestrictionsNone,
@@ -189,10 +220,14 @@ func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (object
 	if err != nil {
 		return nil, err
 	}
+	total := 0
 	for _, res := range result.Resources() {
 		id := res.OrgId()
 		b := built{key: objectKey{schema.GroupKind{Group: id.Group, Kind: id.Kind}, id.Name}}
-		b.value, b.err = res.Map()
+		b.json, b.err = plainJSON(res)
+		if total += len(b.json); total > maxBuiltBytes {
+			return nil, errBuiltTooMuch
+		}
 		objects = append(objects, b)
 	}
 	return objects, nil
@@ -201,34 +236,70 @@ func runKustomize(mem filesys.FileSystem, dir string, customSchema bool) (object
 // built is an object as kustomize has built it.
 type built struct {
 	// key is what it is called in its file.
-	key   objectKey
-	value map[string]any
+	key objectKey
+	// json is canonical.
+	json []byte
 	// err is set when it cannot be written as plain values.
 	err error
 }
 
-// items makes items of kustomize's result.
-func (k *closure) items(result []built, origins map[objectKey]origin, c *problems) []*item {
+// errBuiltTooMuch: small files can ask for much, such as a long annotation on all objects.
+var errBuiltTooMuch = refuse(Problem{Reason: ReasonLimitExceeded, Fix: "split the path into several tracks",
+	Message: fmt.Sprintf("kustomize makes more than %d MiB of objects", maxBuiltBytes>>20)})
+
+// builtObject is the same as canonical JSON, with where it is written in Git. It is shared by all that use the cache, and nobody
+// can change it.
+type builtObject struct {
+	origin
+	json []byte
+}
+
+// built checks kustomize's result.
+func (k *closure) built(result []built, origins map[objectKey]origin, c *problems) []builtObject {
 	file := k.dirs[k.root].file
 	if len(result) > maxObjects {
 		c.add(Problem{Reason: ReasonLimitExceeded, File: file, Message: fmt.Sprintf("more than %d objects", maxObjects),
 			Fix: "split the path into several tracks"})
 		return nil
 	}
-	var items []*item
+	objects := make([]builtObject, 0, len(result))
 	for _, b := range result {
-		from := origin{file: file}
-		if o, ok := origins[b.key]; ok {
-			from = o
+		from, ok := origins[b.key]
+		if !ok {
+			from = origin{file: file}
 		}
-		if b.err == nil {
-			if v, ok := plainValue(b.value); ok {
-				items = appendItem(items, c, from.file, from.line, v.(map[string]any))
-				continue
-			}
+		if b.err != nil {
+			c.add(Problem{Reason: ReasonInvalidObject, File: from.file, Line: from.line,
+				Message: "the object cannot be written as JSON"})
+			continue
 		}
-		c.add(Problem{Reason: ReasonInvalidObject, File: from.file, Line: from.line,
-			Message: "the object cannot be written as JSON"})
+		objects = append(objects, builtObject{from, b.json})
+	}
+	return objects
+}
+
+func plainJSON(res *resource.Resource) ([]byte, error) {
+	m, err := res.Map()
+	if err != nil {
+		return nil, err
+	}
+	v, ok := plainValue(m)
+	if !ok {
+		return nil, errors.New("not plain values")
+	}
+	return canonicalJSON(v)
+}
+
+// items makes items of what was built. Each caller gets values of its own.
+func (k *closure) items(objects []builtObject, c *problems) []*item {
+	var items []*item
+	for _, o := range objects {
+		var m map[string]any
+		if err := utiljson.Unmarshal(o.json, &m); err != nil {
+			c.add(Problem{Reason: ReasonInvalidObject, File: o.file, Line: o.line, Message: "the object cannot be written as JSON"})
+			continue
+		}
+		items = appendItem(items, c, o.file, o.line, m)
 	}
 	return items
 }

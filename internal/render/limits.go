@@ -26,11 +26,18 @@ const (
 	maxObjectBytes   = 1 << 20
 	maxRenderedBytes = 4 << 20
 
+	// maxAnnotations bounds the annotations of one object, of which the API server takes 256 KiB together, keys included, and the
+	// operator needs some.
+	maxAnnotations = 256<<10 - ownAnnotations
+	ownAnnotations = 1 << 10
+
 	// maxVisits and maxVisitBytes bound a kustomize build by the number of times that it enters a folder and by the
 	// bytes that it parses on the way. A folder that is used twice is built twice, and so are its own bases: without
 	// the bound, 2 x 30 small folders ask for 2^30 builds.
 	maxVisits     = 1000
 	maxVisitBytes = 32 << 20
+	// maxBuiltBytes bounds what kustomize makes of it, kinds that are ignored included.
+	maxBuiltBytes = 32 << 20
 	// maxVarBytes bounds what kustomize "vars" can expand to: uses of variables times the longest value.
 	maxVarBytes = 64 << 20
 

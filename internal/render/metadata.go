@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -70,6 +71,7 @@ func cleanMeta(it *item, meta map[string]any, field string, own bool, c *problem
 		}
 	}
 	for _, group := range []string{"labels", "annotations"} {
+		delete(mapAt(meta, group), lastApplied)
 		if meta[group] == nil {
 			delete(meta, group)
 			continue
@@ -80,13 +82,24 @@ func cleanMeta(it *item, meta map[string]any, field string, own bool, c *problem
 				"put numbers and booleans in quotes"))
 			continue
 		}
+		if group == "annotations" && bytesOf(pairs) > maxAnnotations {
+			c.add(it.problem(ReasonLimitExceeded, field+"."+group,
+				fmt.Sprintf("the API server takes no more than 256 KiB of annotations, of which %d are for the operator", ownAnnotations), "use a ConfigMap"))
+		}
 		for key, val := range pairs {
 			if strings.HasPrefix(key, stelePrefix) {
 				checkSteleKey(it, field+"."+group, key, val, own && group == "annotations", c)
 			}
 		}
-		delete(mapAt(meta, group), lastApplied)
 	}
+}
+
+func bytesOf(pairs map[string]string) int {
+	n := 0
+	for key, val := range pairs {
+		n += len(key) + len(val)
+	}
+	return n
 }
 
 func checkSteleKey(it *item, field, key, val string, annotation bool, c *problems) {

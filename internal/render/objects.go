@@ -117,6 +117,31 @@ func appendItem(items []*item, c *problems, file string, line int, m map[string]
 		Object: Object{Object: &unstructured.Unstructured{Object: m}}})
 }
 
+// unnamed returns a problem for each object of a file that kustomize would refuse because it has no name, without saying where. A
+// name that is no valid one may be a placeholder, which the build replaces.
+func unnamed(file string, docs []document) []Problem {
+	var c problems
+	look := func(v any, line int) {
+		m, _ := v.(map[string]any)
+		kind := stringAt(m, "kind")
+		if !isKind(kind) || stringAt(m, "metadata", "name") != "" || strings.HasSuffix(kind, "List") && m["items"] != nil {
+			return
+		}
+		appendItem(nil, &c, file, line, m)
+	}
+	for _, d := range docs {
+		look(d.value, d.line)
+		root, _ := d.value.(map[string]any)
+		list, _ := root["items"].([]any)
+		for i, entry := range list {
+			if strings.HasSuffix(stringAt(root, "kind"), "List") {
+				look(entry, lineOfItem(d, i))
+			}
+		}
+	}
+	return c.list
+}
+
 func isKind(s string) bool {
 	if s == "" || len(s) > 63 {
 		return false

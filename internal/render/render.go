@@ -21,6 +21,8 @@ type Options struct {
 	Track string
 	// Ignore lists kinds that are left out and reported in Bundle.Ignored instead of being refused. An empty group is any.
 	Ignore []schema.GroupKind
+	// Cache, when set, is shared by the builds of many tracks. It changes how long a build takes, and nothing else.
+	Cache *Cache
 }
 
 // Bundle is the content of a release before any name or label is stamped.
@@ -76,7 +78,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 		return nil, errors.New("building: namespace and track are required")
 	}
 	var c problems
-	items, err := load(newReader(repo), path, &c)
+	items, err := load(newReader(repo), path, opt.Cache, &c)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +99,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 }
 
 // load finds out what the folder is and reads it.
-func load(r *reader, name string, c *problems) ([]*item, error) {
+func load(r *reader, name string, cache *Cache, c *problems) ([]*item, error) {
 	dir, err := repoPath(name)
 	if err != nil {
 		return nil, c.take(err)
@@ -109,7 +111,7 @@ func load(r *reader, name string, c *problems) ([]*item, error) {
 	case c.any() && k != nil:
 		return nil, nil // kustomize sees only what was found to be in order
 	case k != nil:
-		return k.build(c)
+		return k.build(c, cache)
 	}
 	return loadPlain(r, plain, c)
 }

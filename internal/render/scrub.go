@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"path"
 	"regexp"
 	"strings"
@@ -129,6 +130,11 @@ func kustomizationError(err error) string {
 
 // failure makes a problem of kustomize's error.
 func (k *closure) failure(err error, words *vocabulary) Problem {
+	if limit := (*refusal)(nil); errors.As(err, &limit) {
+		p := limit.problem
+		p.File = k.dirs[k.root].file
+		return p
+	}
 	p := Problem{Reason: ReasonKustomizeFailed, File: k.dirs[k.root].file, Message: words.scrub(err.Error()),
 		Fix: "kustomize build shows the details; Stele does not repeat values"}
 	if strings.Contains(err.Error(), "already registered id") {

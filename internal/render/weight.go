@@ -8,8 +8,8 @@ import (
 // weight is what a kustomize build of a folder costs, its bases counted as often as they are used.
 type weight struct{ visits, bytes int }
 
-// checkWeight refuses a build that would take very much more than its files suggest.
-func (k *closure) checkWeight(longest int, c *problems) {
+// checkWeight refuses a build that would take very much more than its files suggest. It returns the room that the build needs.
+func (k *closure) checkWeight(longest int, c *problems) int {
 	file := k.dirs[k.root].file
 	w := k.weigh(k.root, map[string]weight{})
 	if w.visits > maxVisits || w.bytes > maxVisitBytes {
@@ -22,7 +22,7 @@ func (k *closure) checkWeight(longest int, c *problems) {
 		vars = vars || len(d.k.Vars) > 0
 	}
 	if !vars {
-		return
+		return w.bytes
 	}
 	for _, data := range k.r.files {
 		uses += bytes.Count(data, []byte("$("))
@@ -31,6 +31,7 @@ func (k *closure) checkWeight(longest int, c *problems) {
 		c.add(Problem{Reason: ReasonLimitExceeded, File: file, Field: "vars", Message: "the variables could expand to too much",
 			Fix: "use replacements"})
 	}
+	return maxVisitBytes
 }
 
 // weigh adds up a folder and its bases. Sums stop growing once they are beyond the limits.

@@ -38,6 +38,11 @@ func TestBadCommit(t *testing.T) {
 			files:  map[string]string{"deploy/ns.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: mine\n"},
 			reason: render.ReasonClusterScopedKind, words: []string{"deploy/ns.yaml", "Namespace/mine"},
 		},
+		"kind and its first object in one commit": {
+			files: map[string]string{"deploy/widget.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: widgets.four.example\n" +
+				"---\napiVersion: four.example/v1\nkind: Widget\nmetadata:\n  name: w\n"},
+			reason: render.ReasonClusterScopedKind, words: []string{"deploy/widget.yaml:1", "CustomResourceDefinition/widgets.four.example", "platform engineer"},
+		},
 		"RBAC": {
 			files: map[string]string{"deploy/role.yaml": "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: me\n" +
 				"rules: []\n"},

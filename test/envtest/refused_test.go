@@ -37,6 +37,10 @@ func TestRefusedByCluster(t *testing.T) {
 			phase:  v1alpha1.PhasePending, reason: v1alpha1.UnknownKindReason, words: []string{"Widget", "/w", "one.example/v1", "CustomResourceDefinition"},
 			mend: func(s *scene) { create(s.T, crd("one.example", "Widget", "Namespaced")) },
 		},
+		"version of a kind that was removed": {
+			files: map[string]string{"deploy/old.yaml": "apiVersion: networking.k8s.io/v1beta1\nkind: Ingress\nmetadata:\n  name: old\nspec: {}\n"},
+			phase: v1alpha1.PhasePending, reason: v1alpha1.UnknownKindReason, words: []string{"Ingress", "/old", "networking.k8s.io/v1beta1"},
+		},
 		"kind that the operator may not write": {
 			before: func(s *scene) {
 				create(s.T, crd("three.example", "Doohickey", "Namespaced"))
