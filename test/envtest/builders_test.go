@@ -108,6 +108,17 @@ spec:
 `, app, version, annotations)
 }
 
+// job is a Job that succeeds at once; cronJob makes none before the new year.
+func job(name, version string) string {
+	return fmt.Sprintf("apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: %[1]s\nspec:\n  template:\n    spec:\n      restartPolicy: Never\n"+
+		"      containers:\n      - name: %[1]s\n        image: shop.example/%[1]s:%[2]s\n", name, version)
+}
+
+func cronJob(name, version string) string {
+	return fmt.Sprintf("apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: %[1]s\nspec:\n  schedule: \"0 0 31 12 *\"\n  jobTemplate:\n    spec:\n"+
+		"      template:\n        spec:\n          restartPolicy: Never\n          containers:\n          - name: %[1]s\n            image: shop.example/%[1]s:%[2]s\n", name, version)
+}
+
 func service(app string) string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Service

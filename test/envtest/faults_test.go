@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -146,6 +147,10 @@ type sweep struct {
 	before []string
 	act    func(t *testing.T, ns string)
 	done   func(ctx context.Context, ns string) error
+	// track changes the track from the beginning; nil: nothing.
+	track func(*v1alpha1.ReleaseTrack)
+	// killed: the operator is killed after every write, and nothing else goes wrong.
+	killed bool
 }
 
 // life plays one sweep with one fault and returns the end state, which is waited for when it is known.
@@ -154,6 +159,9 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 	ns := newNamespace(t)
 	track := newTrack(ns, "shop", repo.Name())
 	track.Spec.Source.Ref.Branch = ns
+	if w.track != nil {
+		w.track(track)
+	}
 	if len(w.before) > 0 {
 		before := startOperator(t, operatorOptions{}, ns)
 		for i, id := range w.before {
@@ -253,7 +261,9 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 	var configs corev1.ConfigMapList
 	var secrets, archives corev1.SecretList
 	var endpoints discoveryv1.EndpointSliceList
-	for _, list := range []client.ObjectList{&releases, &deployments, &pods, &services, &configs, &secrets, &endpoints} {
+	var jobs batchv1.JobList
+	var cronJobs batchv1.CronJobList
+	for _, list := range []client.ObjectList{&releases, &deployments, &pods, &services, &configs, &secrets, &endpoints, &jobs, &cronJobs} {
 		if err := suite.api.List(ctx, list, client.InNamespace(ns)); err != nil {
 			return nil, err
 		}
@@ -267,7 +277,8 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 			previous = r.Spec.Previous.Name
 		}
 		say("release %s sequence %d previous %q workloadsFrom %q finalizers %v", r.Name, r.Spec.Sequence, previous, r.Spec.WorkloadsFrom, r.Finalizers)
-		say("release %s phase %s run %d activeRun %d outcome %q replicas %v", r.Name, r.Status.Phase, r.Status.Run, r.Status.ActiveRun, r.Status.Outcome, r.Status.Replicas)
+		say("release %s phase %s run %d activeRun %d outcome %q observation %q jobs %d replicas %v", r.Name, r.Status.Phase, r.Status.Run, r.Status.ActiveRun,
+			r.Status.Outcome, r.Status.Observation, len(r.Status.Jobs), r.Status.Replicas)
 		for _, c := range r.Status.Conditions {
 			say("release %s %s=%s %s", r.Name, c.Type, c.Status, c.Reason)
 		}
@@ -278,8 +289,14 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 	for _, p := range pods.Items {
 		say("Pod %s of %s", named(&p), runLabels(p.Labels))
 	}
+	for _, j := range jobs.Items {
+		say("Job %s of %s", named(&j), runLabels(j.Labels))
+	}
+	for _, c := range cronJobs.Items {
+		say("CronJob %s of %s", named(&c), runLabels(c.Labels))
+	}
 	for _, s := range services.Items {
-		say("Service %s selects %s", s.Name, runLabels(s.Spec.Selector))
+		say("Service %s selects %s, overlap %q", s.Name, runLabels(s.Spec.Selector), s.Annotations[v1alpha1.OverlapAnnotation])
 	}
 	for _, c := range configs.Items {
 		say("ConfigMap %s of %s: %v immutable %v", named(&c), runLabels(c.Labels), c.Data, c.Immutable != nil && *c.Immutable)
@@ -330,7 +347,22 @@ func TestFaultAtEveryWrite(t *testing.T) {
 			return settledState(ctx, ns, commits)
 		}
 	}
+	batch := map[string]string{"deploy/migrate.yaml": job("migrate", "1"), "deploy/report.yaml": cronJob("report", "1")}
+	third := commit(t, repo, batch)
+	fourth := commit(t, repo, map[string]string{"deploy/migrate.yaml": job("migrate", "2"), "deploy/report.yaml": cronJob("report", "2")})
+	rollout := func(change func(*v1alpha1.Rollout)) func(*v1alpha1.ReleaseTrack) {
+		return func(track *v1alpha1.ReleaseTrack) { change(&track.Spec.Rollout) }
+	}
 	sweeps := map[string]*sweep{
+		"Jobs and CronJobs": {killed: true, before: []string{third}, act: release(fourth), done: live(third, fourth)},
+		"overlap": {killed: true, before: []string{first}, act: release(second), done: live(first, second),
+			track: rollout(func(r *v1alpha1.Rollout) { r.Overlap = metav1.Duration{Duration: 300 * time.Millisecond} })},
+		"promotion": {killed: true, before: []string{first}, done: promoteWhatStandsBy(live(first, second)), act: func(t *testing.T, ns string) {
+			updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Rollout.Promotion = v1alpha1.PromotionManual })
+			release(second)(t, ns)
+		}},
+		"observation": {killed: true, before: []string{first}, act: release(second), done: spoilWhatIsObserved(first, second),
+			track: rollout(func(r *v1alpha1.Rollout) { r.Observe = metav1.Duration{Duration: time.Second} })},
 		"first release":  {act: release(first), done: live(first)},
 		"second release": {before: []string{first}, act: release(second), done: live(first, second)},
 		"rollback": {before: []string{first, second}, done: live(second, first), act: func(t *testing.T, ns string) {
@@ -354,7 +386,11 @@ func TestFaultAtEveryWrite(t *testing.T) {
 				t.Fatalf("only %d writes: %v", len(writes), writes)
 			}
 			t.Logf("%d writes:\n%s", len(writes), strings.Join(writes, "\n"))
-			for _, f := range []fault{killedBefore, killedAfter, answerLost} {
+			each, oneInThree := []fault{killedBefore, killedAfter, answerLost}, []fault{conflict, unavailable, answerLost}
+			if w.killed {
+				each, oneInThree = []fault{killedAfter}, []fault{conflict}
+			}
+			for _, f := range each {
 				for n := 1; n <= len(writes); n++ {
 					t.Run(fmt.Sprintf("%s %d", f, n), func(t *testing.T) {
 						t.Parallel()
@@ -362,7 +398,7 @@ func TestFaultAtEveryWrite(t *testing.T) {
 					})
 				}
 			}
-			for _, f := range []fault{conflict, unavailable, answerLost} {
+			for _, f := range oneInThree {
 				t.Run(fmt.Sprintf("%s one in three", f), func(t *testing.T) {
 					t.Parallel()
 					line := newWire(f, 0)
@@ -371,6 +407,62 @@ func TestFaultAtEveryWrite(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// promoteWhatStandsBy is a person who lets whatever stands by take the traffic.
+func promoteWhatStandsBy(done func(context.Context, string) error) func(context.Context, string) error {
+	return func(ctx context.Context, ns string) error {
+		var releases v1alpha1.ImmutableReleaseList
+		if err := suite.api.List(ctx, &releases, client.InNamespace(ns)); err != nil {
+			return err
+		}
+		for _, r := range releases.Items {
+			if r.Status.Phase != v1alpha1.PhaseStandby {
+				continue
+			}
+			track, err := getTrack(ctx, ns, "shop")
+			if err != nil {
+				return err
+			}
+			if track.Spec.Promote != r.Name {
+				track.Spec.Promote = r.Name
+				return errors.Join(errors.New("promoted just now"), suite.api.Update(ctx, track))
+			}
+		}
+		return done(ctx, ns)
+	}
+}
+
+// spoilWhatIsObserved: the pods of a release are unready from the moment in which it is observed; the one before comes back.
+func spoilWhatIsObserved(good, bad string) func(context.Context, string) error {
+	return func(ctx context.Context, ns string) error {
+		r, err := getRelease(ctx, ns, releaseOf("shop", bad))
+		if err != nil {
+			return err
+		}
+		if r.Status.Observation == v1alpha1.ObservationRunning {
+			var pods corev1.PodList
+			if err := suite.api.List(ctx, &pods, client.InNamespace(ns), client.MatchingLabels{v1alpha1.ReleaseLabel: r.Name}); err != nil {
+				return err
+			}
+			for _, p := range pods.Items {
+				if p.Annotations[readyAnnotation] != "false" {
+					metav1.SetMetaDataAnnotation(&p.ObjectMeta, readyAnnotation, "false")
+					if err := suite.api.Update(ctx, &p); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		if r.Status.Phase != v1alpha1.PhaseFailed || !isTrue(r.Status.Conditions, v1alpha1.DeletableCondition) {
+			return fmt.Errorf("release %s is %s: %s", r.Name, r.Status.Phase, describe(r.Status.Conditions))
+		}
+		back, err := getRelease(ctx, ns, releaseOf("shop", good))
+		if err == nil && back.Status.Phase != v1alpha1.PhaseActive {
+			err = fmt.Errorf("release %s is %s: %s", back.Name, back.Status.Phase, describe(back.Status.Conditions))
+		}
+		return err
 	}
 }
 

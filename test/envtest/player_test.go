@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -48,7 +49,7 @@ func startPlayer(ctx context.Context) (<-chan struct{}, error) {
 	})
 	err = ctrl.NewControllerManagedBy(mgr).Named("player").WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Watches(&appsv1.Deployment{}, byNamespace).Watches(&appsv1.StatefulSet{}, byNamespace).Watches(&corev1.Pod{}, byNamespace).
-		Watches(&corev1.Service{}, byNamespace).Watches(&discoveryv1.EndpointSlice{}, byNamespace).
+		Watches(&batchv1.Job{}, byNamespace).Watches(&batchv1.CronJob{}, byNamespace).Watches(&corev1.Service{}, byNamespace).Watches(&discoveryv1.EndpointSlice{}, byNamespace).
 		Complete(reconcile.Func(p.play))
 	if err != nil {
 		return nil, err
@@ -70,7 +71,9 @@ func (p *player) play(ctx context.Context, req ctrl.Request) (ctrl.Result, error
 	var pods corev1.PodList
 	var services corev1.ServiceList
 	var sets appsv1.StatefulSetList
-	for _, list := range []client.ObjectList{&deployments, &pods, &services, &sets} {
+	var jobs batchv1.JobList
+	var cronJobs batchv1.CronJobList
+	for _, list := range []client.ObjectList{&deployments, &pods, &services, &sets, &jobs, &cronJobs} {
 		if err := p.List(ctx, list, client.InNamespace(ns)); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -105,6 +108,16 @@ func (p *player) play(ctx context.Context, req ctrl.Request) (ctrl.Result, error
 	}
 	for i := range sets.Items {
 		if err := p.statefulSet(ctx, &sets.Items[i]); err != nil {
+			return retry(err)
+		}
+	}
+	for i := range jobs.Items {
+		if err := p.job(ctx, &jobs.Items[i]); err != nil {
+			return retry(err)
+		}
+	}
+	for i := range cronJobs.Items {
+		if err := p.letGo(ctx, &cronJobs.Items[i]); err != nil {
 			return retry(err)
 		}
 	}
@@ -203,6 +216,36 @@ func (p *player) statefulSet(ctx context.Context, s *appsv1.StatefulSet) error {
 	copied := s.DeepCopy()
 	copied.Status = want
 	return client.IgnoreNotFound(p.Status().Update(ctx, copied))
+}
+
+// job has no pods: it succeeds at once.
+func (p *player) job(ctx context.Context, j *batchv1.Job) error {
+	if !j.DeletionTimestamp.IsZero() {
+		return p.letGo(ctx, j)
+	}
+	if j.Status.Succeeded > 0 {
+		return nil
+	}
+	now := metav1.Now()
+	copied := j.DeepCopy()
+	copied.Status = batchv1.JobStatus{StartTime: &now, CompletionTime: &now, Succeeded: 1, UncountedTerminatedPods: &batchv1.UncountedTerminatedPods{},
+		Conditions: []batchv1.JobCondition{
+			{Type: batchv1.JobSuccessCriteriaMet, Status: corev1.ConditionTrue, LastProbeTime: now, LastTransitionTime: now},
+			{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastProbeTime: now, LastTransitionTime: now},
+		}}
+	return client.IgnoreNotFound(p.Status().Update(ctx, copied))
+}
+
+// letGo does what the garbage collector does for an object that owns nothing.
+func (p *player) letGo(ctx context.Context, obj client.Object) error {
+	if obj.GetDeletionTimestamp().IsZero() || len(obj.GetFinalizers()) == 0 {
+		return nil
+	}
+	copied := obj.DeepCopyObject().(client.Object)
+	copied.SetFinalizers(slices.DeleteFunc(slices.Clone(obj.GetFinalizers()), func(f string) bool {
+		return f == metav1.FinalizerDeleteDependents || f == metav1.FinalizerOrphanDependents
+	}))
+	return client.IgnoreNotFound(p.Update(ctx, copied))
 }
 
 func isReady(pod *corev1.Pod) bool {
