@@ -127,6 +127,7 @@ var refusedGroups = map[string]string{
 	"apiregistration.k8s.io":       "a release may not change the API of the cluster",
 	"certificates.k8s.io":          "a release may not ask for cluster certificates",
 	"extensions":                   "the group was removed from Kubernetes",
+	"events.k8s.io":                "records what happened, and is not for Git",
 	v1alpha1Group:                  "objects of Stele itself are not part of a release in this version",
 }
 
