@@ -103,7 +103,10 @@ func keptField(it *item, path string) string {
 	if isService(it) {
 		selector = "spec.selector"
 	}
-	pods := strings.TrimPrefix(it.rule.pods+".", ".")
+	pods := it.rule.pods + "."
+	if it.rule.pods == "." {
+		pods = ""
+	}
 	switch {
 	case within(path, "apiVersion"), within(path, "kind"), within(path, "status"),
 		within(path, "metadata") && !within(path, "metadata.annotations"):
