@@ -93,11 +93,15 @@ var nameLimits = func() map[string]int {
 	return limits
 }()
 
-// checkNames refuses a release in which two objects would have the same name in every run. It takes a name that was
-// made for the purpose.
+// checkNames refuses a release in which two objects would have the same name in every run (it takes a name that was made for
+// the purpose), and names that cannot be shortened and do not work.
 func checkNames(items []*item, c *problems) {
 	first := map[objectKey]*item{}
 	for _, it := range items {
+		if it.gk == statefulSetKind && len(it.name()) > limitStatefulSet {
+			c.add(it.problem(ReasonInvalidObject, "metadata.name", fmt.Sprintf("longer than %d: its pods could not be made, since a label of theirs "+
+				"holds the name and a hash", limitStatefulSet), "choose a shorter name"))
+		}
 		if !isVersioned(it.Class) {
 			continue
 		}

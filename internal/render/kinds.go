@@ -49,6 +49,9 @@ const (
 	// limitJob leaves room for what a CronJob appends to the names of its Jobs (11) and for the index of an indexed Job in
 	// the host name of a pod.
 	limitJob = 52
+	// limitStatefulSet leaves room in the label controller-revision-hash of its pods: <name>-<hash of at most 10>. Without it the
+	// API server takes the StatefulSet and refuses every pod of it.
+	limitStatefulSet = 52
 	// limitScaledObject: KEDA makes a HorizontalPodAutoscaler "keda-hpa-<name>" and a label value of its name.
 	limitScaledObject = 54
 )

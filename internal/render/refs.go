@@ -15,6 +15,8 @@ var (
 	jobKind        = schema.GroupKind{Group: "batch", Kind: "Job"}
 	cronJobKind    = schema.GroupKind{Group: "batch", Kind: "CronJob"}
 	podKind        = schema.GroupKind{Kind: "Pod"}
+
+	statefulSetKind = schema.GroupKind{Group: "apps", Kind: "StatefulSet"}
 )
 
 // reference is a field that names another object of the same namespace.
