@@ -178,8 +178,8 @@ func (g *generated) workload(c *chooser, holder, meta string) string {
 // podSpecs are pod specs with one reference each, %s, and where that is. They are written by hand, so that the table of
 // references is not its own witness.
 var podSpecs = []struct{ kind, spec, path string }{
-	{"ConfigMap", "containers: [{name: a, image: a, env: [{name: X, value: z}, {name: Y, valueFrom: {configMapKeyRef: {name: %s, key: k}}}]}]", "containers.0.env.1.valueFrom.configMapKeyRef.name"},
-	{"Secret", "containers: [{name: a, image: a, env: [{name: Y, valueFrom: {secretKeyRef: {name: %s, key: k}}}]}]", "containers.0.env.0.valueFrom.secretKeyRef.name"},
+	{"ConfigMap", "containers: [{name: a, image: a, env: [{name: A, value: z}, {name: B, valueFrom: {configMapKeyRef: {name: %s, key: k}}}]}]", "containers.0.env.1.valueFrom.configMapKeyRef.name"},
+	{"Secret", "containers: [{name: a, image: a, env: [{name: B, valueFrom: {secretKeyRef: {name: %s, key: k}}}]}]", "containers.0.env.0.valueFrom.secretKeyRef.name"},
 	{"ConfigMap", "containers: [{name: a, image: a, envFrom: [{configMapRef: {name: %s}}]}]", "containers.0.envFrom.0.configMapRef.name"},
 	{"Secret", "initContainers: [{name: i, image: i, envFrom: [{secretRef: {name: %s}}]}], containers: [{name: a, image: a}]", "initContainers.0.envFrom.0.secretRef.name"},
 	{"Secret", "imagePullSecrets: [{name: %s}], containers: [{name: a, image: a}]", "imagePullSecrets.0.name"},
