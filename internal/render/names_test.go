@@ -119,10 +119,12 @@ func TestShortenedNamesStayDistinct(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 60)
 	made := strings.TrimSuffix(StampedName("Deployment", long, laterRun), "-"+laterRun.Suffix())
-	stays := func(name string) string { return annotated(configMap(name), "stele.dev/class", string(v1alpha1.ClassStable)) }
+	stays := func(name string) string {
+		return annotated(configMap(name), "stele.dev/class", string(v1alpha1.ClassStable))
+	}
 	runBad(t, []badCase{
 		{"two Deployments of which one has the name that the other gets", one(deployment(long), deployment(made)), ReasonNameCollision, "deploy/a.yaml", 0, "metadata.name"},
-		{"a Stable object with the name that another one can get in a run", one(configMap("a"), stays("a-0000000000")), ReasonNameCollision, "deploy/a.yaml", 6,
+		{"a Stable object with the name that another one can get in a run", one(configMap("a"), stays("a-0000000000")), ReasonNameCollision, "deploy/a.yaml", 7,
 			"metadata.name: is a name that ConfigMap/a can get"},
 	})
 	mustBuild(t, one(configMap("a"), stays("a-000000000"), stays("a-000000000g"), stays("b-0000000000"), statefulSet("a-0000000000")))
