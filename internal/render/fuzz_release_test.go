@@ -64,7 +64,7 @@ var trackReferences = []NameReference{
 	{Group: "apps", Kind: "StatefulSet", Path: "spec.template.metadata.annotations.config", TargetKind: "ConfigMap"},
 }
 
-// generate makes a release of at most ten objects.
+// generate makes a release of at most ten objects, and of some of those that they refer to.
 func generate(data []byte) generated {
 	c := &chooser{data}
 	g := generated{opt: shop}
@@ -76,6 +76,14 @@ func generate(data []byte) generated {
 	var docs []string
 	for n := 1 + c.below(10); n > 0; n-- {
 		docs = append(docs, g.object(c))
+	}
+	made := map[string]bool{}
+	for _, r := range g.refs {
+		kind, name, _ := strings.Cut(r.target, "/")
+		if (kind == "ConfigMap" || kind == "Secret") && !made[r.target] && c.below(2) == 0 {
+			made[r.target] = true
+			docs = append(docs, "apiVersion: v1\nkind: "+kind+"\nmetadata: {name: "+name+"}\n")
+		}
 	}
 	g.repo = one(docs...)
 	return g

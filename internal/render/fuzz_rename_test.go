@@ -19,7 +19,7 @@ import (
 //   - refers to its own objects where Git refers to them, and nowhere else is changed;
 //   - has workloads that select their own pods and not those of another run.
 func FuzzRename(f *testing.F) {
-	for seed := range 50 {
+	for seed := range 600 {
 		f.Add(seedBytes(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
