@@ -77,6 +77,7 @@ func walkFields(typ reflect.Type, path string, within []reflect.Type, fn func(pa
 				walkFields(f.Type, strings.TrimPrefix(path+"."+name, "."), append(within, typ), fn)
 			}
 		}
+	default: // holds no name
 	}
 }
 

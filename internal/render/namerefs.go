@@ -63,7 +63,7 @@ func usedReferences(objects []Object, refs []NameReference) []NameReference {
 		found := false
 		for i := range objects {
 			if o := &objects[i]; o.groupKind() == r.holder() {
-				eachName(o.Object.Object, r.Path, "", func(map[string]any, string, func(string)) { found = true }, nil)
+				eachName(o.Object.Object, r.Path, func(map[string]any, string, func(string)) { found = true })
 			}
 		}
 		if found {
@@ -87,10 +87,11 @@ func checkNameReferences(items []*item, refs []NameReference, c *problems) {
 					"take it out of spec.nameReferences"))
 				continue
 			}
-			eachName(it.content(), r.Path, "", func(map[string]any, string, func(string)) {}, func(place, want string) {
+			walk := nameWalk{found: func(map[string]any, string, func(string)) {}, odd: func(place, want string) {
 				c.add(it.problem(ReasonInvalidObject, place, "spec.nameReferences of the track expects "+want+" here",
 					"correct the path in spec.nameReferences, or the object"))
-			})
+			}}
+			walk.follow(it.content(), r.Path, "")
 		}
 	}
 }
@@ -125,59 +126,66 @@ func within(path, field string) bool {
 	return path == field || strings.HasPrefix(path, field+".")
 }
 
-// eachName calls found for every name at the end of a path, with the map that holds it ("" is no name). What is there and is
-// not what the path says is reported to odd, with its place and what is wanted.
-func eachName(node map[string]any, path, place string, found func(parent map[string]any, name string, set func(string)), odd func(place, want string)) {
+// eachName calls found for every name at the end of a path of an object, with the map that holds it ("" is no name).
+func eachName(obj map[string]any, path string, found func(parent map[string]any, name string, set func(string))) {
+	nameWalk{found: found, odd: func(string, string) {}}.follow(obj, path, "")
+}
+
+// nameWalk follows the path of a reference.
+type nameWalk struct {
+	found func(parent map[string]any, name string, set func(string))
+	// odd is told where something is not what the path says, and what is wanted there.
+	odd func(place, want string)
+}
+
+func (w nameWalk) follow(node map[string]any, path, place string) {
 	head, rest, more := strings.Cut(path, ".")
 	key, list := strings.CutSuffix(head, "[]")
 	value, place := node[key], strings.TrimPrefix(place+"."+key, ".")
+	next := nameStep{nameWalk: w, parent: node, rest: rest, last: !more, place: place}
 	if !list {
-		step{node, rest, more, place, found, odd}.take(value, func(s string) { node[key] = s })
+		next.take(value, func(s string) { node[key] = s })
 		return
 	}
 	elements, ok := value.([]any)
-	if !ok && value != nil && odd != nil {
-		odd(place, "a list")
+	if !ok && value != nil {
+		w.odd(place, "a list")
 	}
 	for i := range elements {
-		step{node, rest, more, fmt.Sprintf("%s[%d]", place, i), found, odd}.take(elements[i], func(s string) { elements[i] = s })
+		next.place = fmt.Sprintf("%s[%d]", place, i)
+		next.take(elements[i], func(s string) { elements[i] = s })
 	}
 }
 
-// step is one value on the way along a path.
-type step struct {
+// nameStep is a value on the way: of a key, or of one element of its list.
+type nameStep struct {
+	nameWalk
 	parent map[string]any
 	rest   string
-	more   bool
+	last   bool
 	place  string
-	found  func(parent map[string]any, name string, set func(string))
-	odd    func(place, want string)
 }
 
-func (s step) take(value any, set func(string)) {
-	want := "text"
+func (s nameStep) take(value any, set func(string)) {
 	switch v := value.(type) {
 	case nil:
 		return
 	case string:
-		if !s.more {
+		if s.last {
 			if v != "" {
 				s.found(s.parent, v, set)
 			}
 			return
 		}
-		want = "a map"
 	case map[string]any:
-		if s.more {
-			eachName(v, s.rest, s.place, s.found, s.odd)
+		if !s.last {
+			s.follow(v, s.rest, s.place)
 			return
 		}
-	default:
-		if s.more {
-			want = "a map"
-		}
 	}
-	if s.odd != nil {
-		s.odd(s.place, want)
+	if s.last {
+		s.odd(s.place, "text")
+	} else {
+		s.odd(s.place, "a map")
 	}
 }

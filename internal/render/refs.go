@@ -198,9 +198,9 @@ func visitReferences(gk schema.GroupKind, obj map[string]any, extra []NameRefere
 // visitExtra calls fn for what one reference of the track finds in an object.
 func visitExtra(gk schema.GroupKind, obj map[string]any, r NameReference, fn func(nameField)) {
 	if r.holder() == gk {
-		eachName(obj, r.Path, "", func(parent map[string]any, name string, set func(string)) {
+		eachName(obj, r.Path, func(parent map[string]any, name string, set func(string)) {
 			fn(nameField{objectKey{r.target(), name}, inOther(obj, parent, name), set})
-		}, nil)
+		})
 	}
 }
 
