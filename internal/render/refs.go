@@ -195,6 +195,17 @@ func visitReferences(gk schema.GroupKind, obj map[string]any, extra []NameRefere
 	}
 }
 
+// NamesInPod calls fn for everything that the spec of a pod names by the built-in references.
+func NamesInPod(spec map[string]any, fn func(kind, name string)) {
+	for _, r := range podReferences {
+		visit(spec, r.path, func(parent map[string]any, key string) {
+			if name, _ := parent[key].(string); name != "" {
+				fn(r.target.Kind, name)
+			}
+		})
+	}
+}
+
 // visitExtra calls fn for what one reference of the track finds in an object.
 func visitExtra(gk schema.GroupKind, obj map[string]any, r NameReference, fn func(nameField)) {
 	if r.holder() == gk {
