@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -211,6 +212,59 @@ func TestInUse(t *testing.T) {
 	release.SetCondition(&old.Status.Conditions, 1, v1alpha1.DeletableCondition, true, "Retired", "")
 	if got := s.inUse(); len(got[old.Name]) != 0 {
 		t.Errorf("a release that was swept has %v in use", got[old.Name])
+	}
+}
+
+// A reference that no list of this package has, and those that only the track knows, are uses too.
+func TestInUseByAnyReference(t *testing.T) {
+	rel := newRelease("2", 1, ended("Superseded"), func(r *v1alpha1.ImmutableRelease) {
+		r.Spec.Objects = []v1alpha1.ReleaseObject{{Kind: "Secret", Namespace: "shop", Name: "key", Class: v1alpha1.ClassVersioned}}
+		r.Status.Run = 1
+	})
+	name := render.StampedName("Secret", "key", identity(rel, 1))
+	for what, change := range map[string]func(*appsv1.StatefulSet){
+		"the credentials of a volume's driver": func(set *appsv1.StatefulSet) {
+			set.Spec.Template.Spec.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{NodePublishSecretRef: &corev1.LocalObjectReference{Name: name}}}}}
+		},
+		"an annotation of the pods":     func(set *appsv1.StatefulSet) { set.Spec.Template.Annotations = map[string]string{"key": name} },
+		"an annotation of the workload": func(set *appsv1.StatefulSet) { set.Annotations = map[string]string{"key": name} },
+		"an argument": func(set *appsv1.StatefulSet) {
+			set.Spec.Template.Spec.Containers = []corev1.Container{{Args: []string{name}}}
+		},
+		"a variable": func(set *appsv1.StatefulSet) {
+			set.Spec.Template.Spec.InitContainers = []corev1.Container{{Env: []corev1.EnvVar{{Name: "KEY", Value: name}}}}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			set := &appsv1.StatefulSet{}
+			change(set)
+			s := newScopeOf(newTrack(), rel)
+			s.world = world{statefulSets: []*appsv1.StatefulSet{set}}
+			if diff := cmp.Diff(map[string][]string{rel.Name: {"Secret/" + name}}, s.inUse()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Pods of one template are looked at once, pods of another one are not forgotten.
+func TestRevisionOf(t *testing.T) {
+	pod := func(name, owner, revision string) *corev1.Pod {
+		p := newPod(name, map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}, true)
+		p.OwnerReferences = nil
+		if owner != "" {
+			p.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(owner), Controller: ptr.To(true)}}
+		}
+		return p
+	}
+	base := revisionOf(pod("a", "set", "1"))
+	if revisionOf(pod("b", "set", "1")) != base {
+		t.Error("two pods of one template differ")
+	}
+	for what, other := range map[string]*corev1.Pod{"another revision": pod("b", "set", "2"), "another owner": pod("b", "other", "1"), "no owner": pod("b", "", "1"), "no revision": pod("b", "set", "")} {
+		if revisionOf(other) == base {
+			t.Errorf("%s: taken for the same", what)
+		}
 	}
 }
 

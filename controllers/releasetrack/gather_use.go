@@ -3,7 +3,10 @@ package releasetrack
 import (
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/release"
@@ -14,12 +17,18 @@ import (
 func (s *scope) inUse() map[string][]string {
 	named := map[string]bool{}
 	for _, w := range s.world.inPlace() {
-		configNames(&w.template.Spec, named)
+		namesInPod(&w.template.Spec, named)
+		namesInText(w.template.Annotations, &w.template.Spec, named)
+		namesInText(w.object.GetAnnotations(), nil, named)
 	}
+	seen := map[string]bool{}
 	for _, p := range s.world.pods {
-		if p.Labels[v1alpha1.ContentLabel] != "" {
-			configNames(&p.Spec, named)
+		if p.Labels[v1alpha1.ContentLabel] == "" || seen[revisionOf(p)] {
+			continue
 		}
+		seen[revisionOf(p)] = true
+		namesInPod(&p.Spec, named)
+		namesInText(p.Annotations, &p.Spec, named)
 	}
 	out := map[string][]string{}
 	if len(named) == 0 {
@@ -31,7 +40,7 @@ func (s *scope) inUse() map[string][]string {
 		}
 		for _, run := range namedRuns(rel) {
 			for _, o := range rel.Spec.Objects {
-				if name := render.StampedName(o.Kind, o.Name, identity(rel, run)); o.Class == v1alpha1.ClassVersioned && named[o.Kind+"/"+name] {
+				if name := render.StampedName(o.Kind, o.Name, identity(rel, run)); o.Class == v1alpha1.ClassVersioned && (named[o.Kind+"/"+name] || named["/"+name]) {
 					out[rel.Name] = append(out[rel.Name], o.Kind+"/"+name)
 				}
 			}
@@ -55,50 +64,39 @@ func namedRuns(rel *v1alpha1.ImmutableRelease) []int32 {
 	return out
 }
 
-// configNames collects the ConfigMaps and Secrets that a pod names.
-func configNames(spec *corev1.PodSpec, out map[string]bool) {
-	for i := range spec.Volumes {
-		v := &spec.Volumes[i]
-		if v.ConfigMap != nil {
-			out["ConfigMap/"+v.ConfigMap.Name] = true
-		}
-		if v.Secret != nil {
-			out["Secret/"+v.Secret.SecretName] = true
-		}
-		if v.Projected != nil {
-			for _, p := range v.Projected.Sources {
-				if p.ConfigMap != nil {
-					out["ConfigMap/"+p.ConfigMap.Name] = true
-				}
-				if p.Secret != nil {
-					out["Secret/"+p.Secret.Name] = true
-				}
-			}
-		}
+// revisionOf is the same for pods that one controller has made of the same template.
+func revisionOf(p *corev1.Pod) string {
+	revision := p.Labels[appsv1.ControllerRevisionHashLabelKey] + p.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	owner := metav1.GetControllerOf(p)
+	if owner == nil || revision == "" {
+		return "pod " + p.Name
 	}
-	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-		containerConfigNames(&c, out)
-	}
-	for _, ref := range spec.ImagePullSecrets {
-		out["Secret/"+ref.Name] = true
+	return string(owner.UID) + " " + revision
+}
+
+// namesInPod collects what a pod names by the references of Kubernetes, as "Kind/name".
+func namesInPod(spec *corev1.PodSpec, out map[string]bool) {
+	// A typed spec always has this form.
+	if fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(spec); err == nil {
+		render.NamesInPod(fields, func(kind, name string) { out[kind+"/"+name] = true })
 	}
 }
 
-func containerConfigNames(c *corev1.Container, out map[string]bool) {
-	for _, e := range c.EnvFrom {
-		if e.ConfigMapRef != nil {
-			out["ConfigMap/"+e.ConfigMapRef.Name] = true
-		}
-		if e.SecretRef != nil {
-			out["Secret/"+e.SecretRef.Name] = true
-		}
+// namesInText collects, as "/name", what may be a name by a reference of the track: where a pod takes text of any kind. That it
+// equals a stamped name is no accident.
+func namesInText(annotations map[string]string, spec *corev1.PodSpec, out map[string]bool) {
+	for _, v := range annotations {
+		out["/"+v] = true
 	}
-	for _, e := range c.Env {
-		if e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil {
-			out["ConfigMap/"+e.ValueFrom.ConfigMapKeyRef.Name] = true
+	if spec == nil {
+		return
+	}
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		for _, e := range c.Env {
+			out["/"+e.Value] = true
 		}
-		if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
-			out["Secret/"+e.ValueFrom.SecretKeyRef.Name] = true
+		for _, v := range slices.Concat(c.Command, c.Args) {
+			out["/"+v] = true
 		}
 	}
 }

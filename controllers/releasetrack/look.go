@@ -173,7 +173,8 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 // renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name, Ignore: groupKinds(req.shape.Ignore), Cache: req.renders})
+	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name,
+		Ignore: groupKinds(req.shape.Ignore), NameReferences: nameReferences(req.shape.NameReferences), Cache: req.renders})
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError
@@ -196,6 +197,14 @@ func groupKinds(kinds []v1alpha1.IgnoredKind) []schema.GroupKind {
 	var out []schema.GroupKind
 	for _, k := range kinds {
 		out = append(out, schema.GroupKind{Group: k.Group, Kind: k.Kind})
+	}
+	return out
+}
+
+func nameReferences(refs []v1alpha1.NameReference) []render.NameReference {
+	var out []render.NameReference
+	for _, r := range refs {
+		out = append(out, render.NameReference{Group: r.Group, Kind: r.Kind, Path: r.Path, TargetGroup: r.Target.Group, TargetKind: r.Target.Kind})
 	}
 	return out
 }

@@ -3,10 +3,13 @@ package releasetrack
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -156,6 +159,37 @@ func TestRenderCommitFromCache(t *testing.T) {
 	}
 	if ns := got.bundle.Objects[0].Object.GetNamespace(); ns != "shop" {
 		t.Errorf("the object is in %s", ns)
+	}
+}
+
+// What the track says of references is in what is archived: a rollback rewrites the same fields without Git and without the track.
+func TestRenderCommitWithReferences(t *testing.T) {
+	req := lookRequest{track: key("shop", "shop"), path: "deploy"}
+	req.shape.NameReferences = []v1alpha1.NameReference{{Group: "example.org", Kind: "Widget", Path: "spec.name", Target: v1alpha1.ReferenceTarget{Kind: "ConfigMap"}}}
+	const text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: w}\nspec: {name: %s}\n"
+	good, err := renderCommit(manifests(fmt.Sprintf(text, "a")), req)
+	if err != nil || good.refusal != nil {
+		t.Fatalf("%+v, %v", good.refusal, err)
+	}
+	bundle, err := render.Decode(good.encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped, err := bundle.Stamp(render.Identity{Namespace: "shop", Track: "shop", Release: "shop-1111111111", Commit: strings.Repeat("1", 40), ReleaseUID: "uid", Run: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range stamped.Objects {
+		if name, _, _ := unstructured.NestedString(o.Object.Object, "spec", "name"); o.Object.GetKind() == "Widget" && name != "a-1111111111" {
+			t.Errorf("names %q", name)
+		}
+	}
+	bad, err := renderCommit(manifests(fmt.Sprintf(text, "{a: hunter2}")), req)
+	if err != nil || bad.refusal == nil || bad.refusal.Reason != render.ReasonInvalidObject {
+		t.Fatalf("%+v, %v", bad.refusal, err)
+	}
+	if m := bad.refusal.Message; !strings.Contains(m, "deploy/a.yaml:5: InvalidObject: Widget/w: spec.name: ") || strings.Contains(m, "hunter2") {
+		t.Errorf("message: %s", m)
 	}
 }
 

@@ -15,15 +15,16 @@ import (
 // a release made with it may be run again.
 const bundleFormat = "stele.dev/bundle.v1"
 
-// maxEncoded is the longest archive that Decode looks at: the objects and, for each, its class and digests.
-const maxEncoded = maxRenderedBytes + maxObjects*512 + 1024
+// maxEncoded is the longest archive that Decode looks at: the objects and, for each, its class and digests; the references.
+const maxEncoded = maxRenderedBytes + maxObjects*512 + maxNameReferences*1280 + 1024
 
 // The archive is JSON lines: a header, then one line per object in the order of the release. Field names are sorted,
 // as in all canonical JSON.
 type headerLine struct {
-	Digest  string `json:"digest"`
-	Format  string `json:"format"`
-	Objects int    `json:"objects"`
+	Digest         string          `json:"digest"`
+	Format         string          `json:"format"`
+	NameReferences []NameReference `json:"nameReferences,omitempty"` // archives of earlier versions have none
+	Objects        int             `json:"objects"`
 }
 
 type objectLine struct {
@@ -56,13 +57,29 @@ func encodeObjects(objects []Object) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// bundleDigest covers the references of the track too, when there are any: they decide what a stamp rewrites.
+func bundleDigest(refs []NameReference, body []byte) (string, error) {
+	if len(refs) == 0 {
+		return digestOf(body), nil
+	}
+	line, err := canonicalJSON(refs)
+	if err != nil {
+		return "", err
+	}
+	return digestOf(append(append(line, '\n'), body...)), nil
+}
+
 // Encode gives the canonical bytes for the archive. They are not compressed.
 func (b *Bundle) Encode() ([]byte, error) {
 	body, err := encodeObjects(b.Objects)
 	if err != nil {
 		return nil, err
 	}
-	head, err := canonicalJSON(headerLine{Digest: digestOf(body), Format: bundleFormat, Objects: len(b.Objects)})
+	digest, err := bundleDigest(b.NameReferences, body)
+	if err != nil {
+		return nil, err
+	}
+	head, err := canonicalJSON(headerLine{Digest: digest, Format: bundleFormat, NameReferences: b.NameReferences, Objects: len(b.Objects)})
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +103,11 @@ func Decode(data []byte) (*Bundle, error) {
 	if !ok || utiljson.Unmarshal(head, &h) != nil || h.Format != bundleFormat || h.Objects > maxObjects {
 		return nil, ErrArchiveFormat
 	}
-	b := &Bundle{Digest: h.Digest}
+	if checkReferenceList(h.NameReferences) != nil {
+		return nil, ErrArchiveFormat
+	}
+	b := &Bundle{Digest: h.Digest, NameReferences: h.NameReferences}
+	var recorded []string
 	for line := range bytes.Lines(body) {
 		var l objectLine
 		if len(b.Objects) >= h.Objects || utiljson.Unmarshal(line, &l) != nil {
@@ -100,17 +121,24 @@ func Decode(data []byte) (*Bundle, error) {
 		if err != nil {
 			return nil, ErrArchiveFormat
 		}
-		if digestOf(canonical) != l.Digest {
+		recorded = append(recorded, l.Digest)
+		b.Objects = append(b.Objects, Object{Class: l.Class, AtSwitch: l.AtSwitch, Object: content, Digest: digestOf(canonical),
+			Content: l.Content, RefersVersioned: l.RefersVersioned, Narrow: l.Narrow})
+	}
+	targets := renamed(b.Objects)
+	for i := range b.Objects {
+		if err := foldReferences(&b.Objects[i], b.NameReferences, targets); err != nil {
+			return nil, ErrArchiveFormat
+		}
+		if b.Objects[i].Digest != recorded[i] {
 			return nil, ErrArchiveDigest
 		}
-		b.Objects = append(b.Objects, Object{Class: l.Class, AtSwitch: l.AtSwitch, Object: content, Digest: l.Digest,
-			Content: l.Content, RefersVersioned: l.RefersVersioned, Narrow: l.Narrow})
 	}
 	again, err := b.Encode()
 	if err != nil {
 		return nil, ErrArchiveFormat
 	}
-	if digestOf(body) != h.Digest || !bytes.Equal(again, data) {
+	if !bytes.Equal(again, data) {
 		return nil, ErrArchiveDigest
 	}
 	b.Images = imagesOf(b.Objects)

@@ -15,7 +15,7 @@ var builtInGroups = setOf("", "apps", "batch", "autoscaling", "policy", "network
 // External lists what the release depends on and does not hold: with the archive alone it could not be run as it is now. Sorted,
 // each once, in words for people. It holds no values.
 func (b *Bundle) External() []string {
-	e := external{held: map[objectKey]bool{}, found: map[string]bool{}}
+	e := external{extra: b.NameReferences, held: map[objectKey]bool{}, found: map[string]bool{}}
 	for i := range b.Objects {
 		o := &b.Objects[i]
 		e.held[objectKey{o.groupKind(), o.Object.GetName()}] = true
@@ -37,6 +37,7 @@ func (b *Bundle) External() []string {
 }
 
 type external struct {
+	extra []NameReference
 	held  map[objectKey]bool
 	found map[string]bool
 }
@@ -55,8 +56,12 @@ func (e *external) object(o *Object) {
 	if !builtInGroups[gk.Group] {
 		e.add("CustomResourceDefinition of %s", gk)
 	}
-	visitReferences(gk, m, func(target schema.GroupKind, parent map[string]any, key string) {
-		e.needs(target, parent[key].(string))
+	visitReferences(gk, m, e.extra, func(f nameField) {
+		if f.elsewhere {
+			e.add("%s %s of another namespace", f.target.Kind, printable(f.target.name))
+			return
+		}
+		e.needs(f.target.GroupKind, f.target.name)
 	})
 	switch gk {
 	case schema.GroupKind{Kind: "PersistentVolumeClaim"}:

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // addManifests seeds a fuzz target with the manifests of testdata.
@@ -117,8 +115,8 @@ func checkStamped(t *testing.T, s *Stamped) {
 		}
 	}
 	for _, o := range s.Objects {
-		visitReferences(o.Source.groupKind(), o.Object.Object, func(target schema.GroupKind, parent map[string]any, key string) {
-			if k := (objectKey{target, parent[key].(string)}); renamed[k] && !now[k] {
+		visitReferences(o.Source.groupKind(), o.Object.Object, nil, func(f nameField) {
+			if k := f.target; renamed[k] && !now[k] && !f.elsewhere {
 				t.Fatalf("%s/%s still refers to %v", o.Object.GetKind(), o.Object.GetName(), k)
 			}
 		})

@@ -93,8 +93,8 @@ var nameLimits = func() map[string]int {
 	return limits
 }()
 
-// checkNames refuses a release in which two objects would have the same name in every run. It takes a name that was
-// made for the purpose.
+// checkNames refuses a release in which two objects would have the same name in a run, or in every run (it takes names that were
+// made for the purpose), and names that cannot be shortened and do not work.
 func checkNames(items []*item, c *problems) {
 	first := map[objectKey]*item{}
 	for _, it := range items {
@@ -108,4 +108,27 @@ func checkNames(items []*item, c *problems) {
 		}
 		first[key] = it
 	}
+	for _, it := range items {
+		if isVersioned(it.Class) {
+			continue
+		}
+		if it.gk == statefulSetKind && len(it.name()) > limitStatefulSet {
+			c.add(it.problem(ReasonInvalidObject, "metadata.name", fmt.Sprintf("longer than %d: its pods could not be made, since a label of theirs "+
+				"holds the name and a hash", limitStatefulSet), "choose a shorter name"))
+		}
+		base, ends := withoutSuffix(it.name())
+		if other := first[objectKey{it.gk, base}]; ends && other != nil {
+			c.add(it.problem(ReasonNameCollision, "metadata.name", "is a name that "+other.label()+" can get in a run", "choose another name"))
+		}
+	}
+}
+
+var suffixPattern = regexp.MustCompile(`^(.*)-[0-9a-f]{10}$`)
+
+// withoutSuffix takes off what looks like the suffix of a run, and reports whether there is one.
+func withoutSuffix(name string) (base string, ok bool) {
+	if m := suffixPattern.FindStringSubmatch(name); m != nil {
+		return m[1], true
+	}
+	return name, false
 }

@@ -49,6 +49,9 @@ const (
 	// limitJob leaves room for what a CronJob appends to the names of its Jobs (11) and for the index of an indexed Job in
 	// the host name of a pod.
 	limitJob = 52
+	// limitStatefulSet leaves room in the label controller-revision-hash of its pods: <name>-<hash of at most 10>. Without it the
+	// API server takes the StatefulSet and refuses every pod of it.
+	limitStatefulSet = 52
 	// limitScaledObject: KEDA makes a HorizontalPodAutoscaler "keda-hpa-<name>" and a label value of its name.
 	limitScaledObject = 54
 )
@@ -127,6 +130,7 @@ var refusedGroups = map[string]string{
 	"apiregistration.k8s.io":       "a release may not change the API of the cluster",
 	"certificates.k8s.io":          "a release may not ask for cluster certificates",
 	"extensions":                   "the group was removed from Kubernetes",
+	"events.k8s.io":                "records what happened, and is not for Git",
 	v1alpha1Group:                  "objects of Stele itself are not part of a release in this version",
 }
 

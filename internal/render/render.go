@@ -23,6 +23,8 @@ type Options struct {
 	Ignore []schema.GroupKind
 	// Cache, when set, is shared by the builds of many tracks. It changes how long a build takes, and nothing else.
 	Cache *Cache
+	// NameReferences are fields beyond the built-in table that name other objects.
+	NameReferences []NameReference
 }
 
 // Bundle is the content of a release before any name or label is stamped.
@@ -31,7 +33,10 @@ type Bundle struct {
 	// Secrets, claims, NetworkPolicies, Services and Ingresses, other kinds, Deployments, Pods, StatefulSets,
 	// PodDisruptionBudgets, autoscalers), then by group, kind and name. File names have no influence.
 	Objects []Object
-	// Digest is "sha256:<hex>" over the canonical lines of all objects in order, how each is handled included.
+	// NameReferences are those of Options that find a name in the objects, sorted: what a later stamp rewrites.
+	NameReferences []NameReference
+	// Digest is "sha256:<hex>" over the canonical lines of all objects in order, how each is handled included, and over
+	// NameReferences when there are any.
 	Digest string
 	// Images of all pod templates, sorted, unique, as written.
 	Images []Image
@@ -52,7 +57,7 @@ type Object struct {
 	AtSwitch bool
 	// Object is canonical and unstamped; metadata.namespace is always the track's.
 	Object *unstructured.Unstructured
-	// Digest is "sha256:<hex>" of the canonical JSON of Object.
+	// Digest is "sha256:<hex>" of the canonical JSON of Object, and of the NameReferences that rewrite something in it.
 	Digest string
 	// Content is the content label of an InPlace workload: 10 hex over its spec, without replicas, and the Versioned
 	// ConfigMaps and Secrets that it refers to. The workload is unchanged when both Digest and Content are.
@@ -77,6 +82,9 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	if opt.Namespace == "" || opt.Track == "" {
 		return nil, errors.New("building: namespace and track are required")
 	}
+	if err := checkReferenceList(opt.NameReferences); err != nil {
+		return nil, fmt.Errorf("building: %w", err)
+	}
 	var c problems
 	items, err := load(newReader(repo), path, opt.Cache, &c)
 	if err != nil {
@@ -85,6 +93,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	b := &Bundle{}
 	items = b.withoutIgnored(items, opt.Ignore)
 	checkItems(items, opt, &c)
+	checkNameReferences(items, opt.NameReferences, &c)
 	if len(items) == 0 && !c.any() {
 		c.add(Problem{Reason: ReasonEmptyPath, File: path, Message: "there is nothing to release",
 			Fix: "check the track's path"})
@@ -92,7 +101,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	if err := b.fill(items); err != nil {
+	if err := b.fill(items, opt.NameReferences); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -175,20 +184,23 @@ func checkSizes(items []*item, c *problems) {
 }
 
 // fill makes the bundle of items that are in order.
-func (b *Bundle) fill(items []*item) error {
+func (b *Bundle) fill(items []*item, refs []NameReference) error {
 	slices.SortFunc(items, func(x, y *item) int {
 		return cmp.Or(cmp.Compare(x.rule.order, y.rule.order), cmp.Compare(x.gk.Group, y.gk.Group),
 			cmp.Compare(x.gk.Kind, y.gk.Kind), cmp.Compare(x.name(), y.name()))
 	})
 	b.Objects = objectsOf(items)
-	if err := markReferences(b.Objects); err != nil {
+	b.NameReferences = usedReferences(b.Objects, refs)
+	if err := markReferences(b.Objects, b.NameReferences); err != nil {
 		return fmt.Errorf("building: %w", err)
 	}
 	body, err := encodeObjects(b.Objects)
 	if err != nil {
 		return fmt.Errorf("building: %w", err)
 	}
-	b.Digest = digestOf(body)
+	if b.Digest, err = bundleDigest(b.NameReferences, body); err != nil {
+		return fmt.Errorf("building: %w", err)
+	}
 	b.Images = imagesOf(b.Objects)
 	return nil
 }

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,7 @@ type StampedObject struct {
 type stamper struct {
 	id    Identity
 	names map[objectKey]*Object // whose names change
+	extra []NameReference       // references of the track
 	fleet fleet
 }
 
@@ -38,7 +40,7 @@ func (b *Bundle) Stamp(id Identity) (*Stamped, error) {
 	if err := id.check(); err != nil {
 		return nil, err
 	}
-	s := stamper{id: id, names: renamed(b.Objects), fleet: fleetOf(b.Objects, id.Track)}
+	s := stamper{id: id, names: renamed(b.Objects), extra: b.NameReferences, fleet: fleetOf(b.Objects, id.Track)}
 	out := &Stamped{Objects: make([]StampedObject, 0, len(b.Objects))}
 	taken := make(map[objectKey]bool, len(b.Objects))
 	for i := range b.Objects {
@@ -64,12 +66,7 @@ func (s *stamper) stamp(src *Object) *unstructured.Unstructured {
 	rule := ruleFor(gk)
 
 	// References first: they are found by the names of Git.
-	visitReferences(gk, u.Object, func(target schema.GroupKind, parent map[string]any, key string) {
-		name := parent[key].(string)
-		if _, ok := s.names[objectKey{target, name}]; ok {
-			parent[key] = StampedName(target.Kind, name, s.id)
-		}
-	})
+	s.renameReferences(gk, u.Object)
 	meta := ensureMap(u.Object, "metadata")
 	ensureMap(meta, "annotations")[v1alpha1.DigestAnnotation] = src.Digest
 	ensureMap(meta, "labels")[v1alpha1.TrackLabel] = s.id.Track
@@ -98,6 +95,20 @@ func (s *stamper) stamp(src *Object) *unstructured.Unstructured {
 		s.runLabels(ensureMap(u.Object, "spec", "jobTemplate", "metadata", "labels"))
 	}
 	return u
+}
+
+// renameReferences writes only when all is read: a field of two tables must not be taken for a reference to its new name. The
+// one that comes first has the last word.
+func (s *stamper) renameReferences(gk schema.GroupKind, obj map[string]any) {
+	var found []nameField
+	visitReferences(gk, obj, s.extra, func(f nameField) {
+		if s.names[f.target] != nil && !f.elsewhere {
+			found = append(found, f)
+		}
+	})
+	for _, f := range slices.Backward(found) {
+		f.set(StampedName(f.target.Kind, f.target.name, s.id))
+	}
 }
 
 // stampPods labels the pods of a workload, so that each pod tells which run it belongs to, or for InPlace what it is

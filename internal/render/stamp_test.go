@@ -17,6 +17,7 @@ func ruleKind(group, kind string) schema.GroupKind { return schema.GroupKind{Gro
 func TestReferencesEverywhere(t *testing.T) {
 	t.Parallel()
 	b := mustBuild(t, one(configMap("moves"), "apiVersion: v1\nkind: Secret\nmetadata: {name: moves}", deployment("moves"),
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: moves}\nspec: {containers: [{name: a, image: a}]}",
 		annotated(configMap("stays"), "stele.dev/class", "Stable"), annotated("apiVersion: v1\nkind: Secret\nmetadata: {name: stays}", "stele.dev/class", "Stable")))
 	s := stamper{id: laterRun, names: renamed(b.Objects), fleet: fleetOf(b.Objects, "shop")}
 	rows := map[schema.GroupKind][]reference{deploymentKind: nil, ruleKind("", "Pod"): nil, ruleKind("apps", "StatefulSet"): nil}
@@ -36,18 +37,21 @@ func TestReferencesEverywhere(t *testing.T) {
 	count := 0
 	for gk, refs := range rows {
 		for _, r := range refs {
-			for name, want := range map[string]string{"moves": StampedName(r.target.Kind, "moves", laterRun), "stays": "stays", "unknown": "unknown"} {
+			for name, want := range map[string]string{"moves": movedName(r.target.Kind), "stays": "stays", "unknown": "unknown"} {
 				obj := map[string]any{"apiVersion": gk.Group + "/v1", "kind": gk.Kind, "metadata": map[string]any{"name": "x"}}
 				if gk.Group == "" {
 					obj["apiVersion"] = "v1"
+				}
+				target := r.target
+				if target.Kind == "" { // the reference says the kind
+					target = configMapKind
+					setPath(obj, strings.TrimSuffix(r.path, "name")+"kind", target.Kind)
 				}
 				setPath(obj, r.path, name)
 				src := Object{Class: stable, Object: mustBuild(t, one(configMap("x"))).Objects[0].Object.DeepCopy()}
 				src.Object.Object = obj
 				var got []string
-				visitReferences(gk, s.stamp(&src).Object, func(_ schema.GroupKind, parent map[string]any, key string) {
-					got = append(got, parent[key].(string))
-				})
+				visitReferences(gk, s.stamp(&src).Object, nil, func(f nameField) { got = append(got, f.target.name) })
 				if len(got) != 1 || got[0] != want {
 					t.Errorf("%s %s: %s became %q, want %s", gk.Kind, r.path, name, got, want)
 				}
@@ -60,7 +64,9 @@ func TestReferencesEverywhere(t *testing.T) {
 	}
 }
 
-// setPath makes what visit finds.
+func movedName(kind string) string { return StampedName(kind, "moves", laterRun) }
+
+// setPath makes what visit finds, and adds to what is there.
 func setPath(m map[string]any, path, value string) {
 	head, rest, more := strings.Cut(path, ".")
 	name, list := strings.CutSuffix(head, "[]")
@@ -68,9 +74,12 @@ func setPath(m map[string]any, path, value string) {
 	case !more:
 		m[name] = value
 	case list:
-		child := map[string]any{}
-		m[name] = []any{map[string]any{}, child}
-		setPath(child, rest, value)
+		elements, ok := m[name].([]any)
+		if !ok {
+			elements = []any{map[string]any{}, map[string]any{}}
+			m[name] = elements
+		}
+		setPath(elements[1].(map[string]any), rest, value)
 	default:
 		child, ok := m[name].(map[string]any)
 		if !ok {

@@ -71,6 +71,7 @@ func TestTrackValidation(t *testing.T) {
 		g, b := durationRows(good, bad)
 		return row{g, b}
 	}
+	goodReferences, badReferences := nameReferenceRows()
 	rows := map[string]row{
 		"spec.interval":                    duration([]any{"1s", "1m", "1h30m", "24h", "1.5h", "1500ms"}, []any{"0", "0s", "999ms", "24h1s", "25h"}),
 		"spec.timeout":                     duration([]any{"1s", "60s", "10m"}, []any{"0", "0s", "500ms", "10m1s", "1h"}),
@@ -97,9 +98,13 @@ func TestTrackValidation(t *testing.T) {
 		"spec.rejected[]":     {}, // tested with the list
 		"spec.ignore[].group": {}, // tested with the list
 		"spec.ignore[].kind":  {},
-		"spec.history.keep":   {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
-		"spec.history.max":    {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
-		"spec.source":         {nil, []any{nil, "https://git.example/shop.git"}},
+		"spec.nameReferences": {goodReferences, badReferences},
+		// tested with the list
+		"spec.nameReferences[].group": {}, "spec.nameReferences[].kind": {}, "spec.nameReferences[].path": {},
+		"spec.nameReferences[].target.group": {}, "spec.nameReferences[].target.kind": {},
+		"spec.history.keep": {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
+		"spec.history.max":  {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
+		"spec.source":       {nil, []any{nil, "https://git.example/shop.git"}},
 		"spec.source.url": {
 			[]any{"https://git.example/shop.git", "http://git.example/shop", "ssh://git@git.example/shop.git", "ssh://git@git.example:2222/a/b.git"},
 			[]any{nil, "", "git@git.example:shop.git", "file:///etc/passwd", "/etc/passwd", "ext::sh -c id", "git://git.example/x.git",
