@@ -109,27 +109,20 @@ func repeatable(kind release.StepKind) bool {
 }
 
 func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error {
+	if step.Kind == release.Terminate { // also of a release that is lost
+		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
+	}
 	rel := s.releases[step.Release]
-	if rel == nil && step.Kind != release.Terminate {
+	if rel == nil {
 		return nil
 	}
 	switch step.Kind {
-	case release.Skip:
-		rel.Status.Outcome = step.Outcome
-		return nil
+	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail:
+		return r.note(ctx, s, rel, step)
 	case release.Begin:
 		return r.begin(ctx, s, rel, step)
 	case release.Make:
 		return r.makeRun(ctx, s, rel)
-	case release.Stand, release.Promote:
-		return r.notePoint(ctx, s, rel, step.Kind)
-	case release.Pass:
-		rel.Status.Observation = v1alpha1.ObservationPassed
-		return r.flush(ctx, s, rel)
-	case release.Condemn:
-		return r.condemn(ctx, s, rel, step)
-	case release.Resume:
-		return r.resume(ctx, s, rel)
 	case release.StopRecreate:
 		return r.stopRecreate(ctx, s, step.Keys)
 	case release.MakeRecreate:
@@ -140,14 +133,6 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.overlap(ctx, s, rel)
 	case release.Switch:
 		return r.switchTraffic(ctx, s, rel)
-	case release.Activate:
-		return r.activate(ctx, s, rel)
-	case release.Supersede:
-		return r.supersede(ctx, s, rel, step)
-	case release.Fail:
-		return r.fail(ctx, s, rel, step)
-	case release.Terminate:
-		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
 	case release.Confirm:
 		return r.confirm(ctx, rel)
 	case release.Sweep:
@@ -158,6 +143,30 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.forgetRelease(ctx, s, rel)
 	}
 	return fmt.Errorf("unknown step %s", step.Kind)
+}
+
+// note does the steps that change facts of a release (and, where a run fails, give back what it has changed).
+func (r *Reconciler) note(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
+	switch step.Kind {
+	case release.Skip:
+		rel.Status.Outcome = step.Outcome
+		return nil
+	case release.Stand, release.Promote:
+		return r.notePoint(ctx, s, rel, step.Kind)
+	case release.Pass:
+		rel.Status.Observation = v1alpha1.ObservationPassed
+		return r.flush(ctx, s, rel)
+	case release.Condemn:
+		return r.condemn(ctx, s, rel, step)
+	case release.Resume:
+		return r.resume(ctx, s, rel)
+	case release.Activate:
+		return r.activate(ctx, s, rel)
+	case release.Supersede:
+		return r.supersede(ctx, s, rel, step)
+	default:
+		return r.fail(ctx, s, rel, step)
+	}
 }
 
 func (r *Reconciler) microNow() *metav1.MicroTime {

@@ -112,7 +112,9 @@ func TestObservedReleaseThatFallsIll(t *testing.T) {
 		s.Expect(s.release(second).Status.Run).To(gomega.BeEquivalentTo(1), "it is not tried again")
 		return nil
 	})
-	s.until(second, "nothing left", func(r *v1alpha1.ImmutableRelease) bool { return isTrue(r.Status.Conditions, v1alpha1.DeletableCondition) })
+	s.until(second, "nothing left", func(r *v1alpha1.ImmutableRelease) bool {
+		return isTrue(r.Status.Conditions, v1alpha1.DeletableCondition)
+	})
 
 	third := s.commit(shop("3"))
 	s.live(third)
