@@ -109,14 +109,13 @@ func repeatable(kind release.StepKind) bool {
 }
 
 func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error {
-	if step.Kind == release.Terminate { // also of a release that is lost
-		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
-	}
 	rel := s.releases[step.Release]
-	if rel == nil {
+	if rel == nil && step.Kind != release.Terminate {
 		return nil
 	}
 	switch step.Kind {
+	case release.Terminate: // also of a release that is lost
+		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
 	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail:
 		return r.note(ctx, s, rel, step)
 	case release.Begin:
@@ -147,7 +146,7 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 
 // note does the steps that change facts of a release (and, where a run fails, give back what it has changed).
 func (r *Reconciler) note(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
-	switch step.Kind { //nolint:exhaustive // the others change the cluster, see do
+	switch step.Kind {
 	case release.Skip:
 		rel.Status.Outcome = step.Outcome
 		return nil
