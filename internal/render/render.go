@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // Options say for whom a release is built.
@@ -21,6 +22,8 @@ type Options struct {
 	Track string
 	// Ignore lists kinds that are left out and reported in Bundle.Ignored instead of being refused. An empty group is any.
 	Ignore []schema.GroupKind
+	// Gates say what is asked of images and pods. What is not set is the default.
+	Gates v1alpha1.Gates
 }
 
 // Bundle is the content of a release before any name or label is stamped.
@@ -35,6 +38,8 @@ type Bundle struct {
 	Images []Image
 	// Ignored are the objects that Options.Ignore left out. It is not part of the archive.
 	Ignored []Ignored
+	// Warnings are what the gates found without refusing it. They are not part of the archive.
+	Warnings []policy.Finding
 }
 
 // Ignored is an object of Git that is not part of the release.
@@ -90,6 +95,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
+	b.Warnings = c.warnings
 	if err := b.fill(items); err != nil {
 		return nil, err
 	}
@@ -135,7 +141,7 @@ func checkItems(items []*item, opt Options, c *problems) {
 	}
 	checkDuplicates(items, c)
 	for _, it := range items {
-		if reason, message, fix := refusedKind(it.gk); reason != "" {
+		if reason, message, fix := policy.RefusedKind(it.gk); reason != "" {
 			c.add(it.problem(reason, "", message, fix))
 			continue
 		}
@@ -149,6 +155,16 @@ func checkItems(items []*item, opt Options, c *problems) {
 	classify(items, opt.Track, c)
 	checkNames(items, c)
 	checkSizes(items, c)
+	c.found(policy.Check(gated(items), opt.Gates))
+}
+
+// gated are the objects as the gates see them.
+func gated(items []*item) []policy.Object {
+	out := make([]policy.Object, 0, len(items))
+	for _, it := range items {
+		out = append(out, policy.Object{Kind: it.gk.Kind, Name: it.name(), File: it.file, Line: it.line, Template: it.rule.pods, Content: it.content()})
+	}
+	return out
 }
 
 // checkSizes also sets the digests, since both need the canonical bytes.
