@@ -48,6 +48,9 @@ func run(ctx context.Context, opts options) error {
 		return err
 	}
 	ctrl.SetLogger(logger)
+	if opts.floor, err = opts.minGates.parse(); err != nil {
+		return err
+	}
 	namespace, err := operatorNamespace(opts.namespace)
 	if err != nil {
 		return err
@@ -91,6 +94,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 		}
 	}
 	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
+	tracks.Floor = opts.floor
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}

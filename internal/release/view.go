@@ -55,6 +55,8 @@ type Track struct {
 	// Pin is spec.pin; PinSince is when it was first seen.
 	Pin      string
 	PinSince time.Time
+	// Held is why no release of Git is started, although what runs goes on and a pin is obeyed; nil: nothing holds the track.
+	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
 	// Head is the release of the newest commit that changes the path.
