@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/policy"
 )
@@ -97,5 +99,28 @@ func TestHardeningOfABuild(t *testing.T) {
 		if (len(b.Warnings) > 0) != tc.warnings {
 			t.Errorf("mode %q: %d warnings", tc.mode, len(b.Warnings))
 		}
+	}
+}
+
+// The labels that the cluster is asked about are those that the pods get.
+func TestPodLabelsAreThoseOfTheStampedPods(t *testing.T) {
+	t.Parallel()
+	b := mustBuild(t, one(deployment("web"), statefulSet("db"),
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: bare, labels: {app: bare}}\nspec: {containers: [{name: a, image: a}]}\n",
+		"apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: tick}\nspec: {schedule: '* * * * *', jobTemplate: {spec: {template: {spec: {containers: [{name: a, image: a}]}}}}}\n",
+		configMap("config")))
+	got := map[string]map[string]string{}
+	for _, p := range b.PodLabels(laterRun.Track, laterRun.Release, laterRun.Run) {
+		got[p.Workload] = p.Labels
+	}
+	want := map[string]map[string]string{}
+	for _, o := range mustStamp(t, b, laterRun).Objects {
+		if meta, spec := podParts(ruleFor(o.Source.groupKind()), o.Object.Object); spec != nil {
+			labels, _ := stringMap(meta["labels"])
+			want[o.Source.Object.GetKind()+"/"+o.Source.Object.GetName()] = labels
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) != 4 {
+		t.Errorf("%d workloads\n%s", len(want), diff)
 	}
 }

@@ -89,13 +89,16 @@ func TestTrackValidation(t *testing.T) {
 				[]any{map[string]any{"kind": "A", "group": "RBAC"}}, []any{map[string]any{"kind": "A" + long(63)}}, []any{map[string]any{"kind": "A", "version": "v1"}},
 				slices.Repeat([]any{map[string]any{"kind": "Namespace"}}, 51)},
 		},
-		"spec.rejected":       {[]any{[]any{}, []any{strings.Repeat("a1", 20)}, nil}, []any{"x", []any{"abc"}, []any{strings.Repeat("A", 40)}, []any{strings.Repeat("a", 41)}, []any{strings.Repeat("a1", 20), strings.Repeat("a1", 20)}}},
-		"spec.rejected[]":     {}, // tested with the list
-		"spec.ignore[].group": {}, // tested with the list
-		"spec.ignore[].kind":  {},
-		"spec.history.keep":   {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
-		"spec.history.max":    {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
-		"spec.source":         {nil, []any{nil, "https://git.example/shop.git"}},
+		"spec.rejected":        {[]any{[]any{}, []any{strings.Repeat("a1", 20)}, nil}, []any{"x", []any{"abc"}, []any{strings.Repeat("A", 40)}, []any{strings.Repeat("a", 41)}, []any{strings.Repeat("a1", 20), strings.Repeat("a1", 20)}}},
+		"spec.rejected[]":      {}, // tested with the list
+		"spec.ignore[].group":  {}, // tested with the list
+		"spec.ignore[].kind":   {},
+		"spec.gates.images":    {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Enforce", "Warn", "", true}},
+		"spec.gates.hardening": {[]any{"Enforce", "Warn", "Ignore", nil}, []any{"enforce", "Require", "Error", "", false}},
+		"spec.gates.records":   {nil, []any{"Warn"}}, // comes with the code that obeys it
+		"spec.history.keep":    {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
+		"spec.history.max":     {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
+		"spec.source":          {nil, []any{nil, "https://git.example/shop.git"}},
 		"spec.source.url": {
 			[]any{"https://git.example/shop.git", "http://git.example/shop", "ssh://git@git.example/shop.git", "ssh://git@git.example:2222/a/b.git"},
 			[]any{nil, "", "git@git.example:shop.git", "file:///etc/passwd", "/etc/passwd", "ext::sh -c id", "git://git.example/x.git",
@@ -159,8 +162,10 @@ func lastPart(path string) string { return path[strings.LastIndex(path, ".")+1:]
 func TestTrackDefaults(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(spec map[string]any){
-		"nothing said":  func(map[string]any) {},
-		"empty objects": func(s map[string]any) { s["rollout"], s["history"] = map[string]any{}, map[string]any{} },
+		"nothing said": func(map[string]any) {},
+		"empty objects": func(s map[string]any) {
+			s["rollout"], s["history"], s["gates"] = map[string]any{}, map[string]any{}, map[string]any{}
+		},
 		"null": func(s map[string]any) {
 			s["interval"], s["rollout"] = nil, map[string]any{"drain": nil}
 		},
@@ -177,6 +182,7 @@ func TestTrackDefaults(t *testing.T) {
 				"source":  map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
 				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m"},
 				"history": map[string]any{"keep": int64(10), "minAge": "720h", "max": int64(100)},
+				"gates":   map[string]any{"images": "Resolve", "hardening": "Warn"},
 			}
 			if diff := cmp.Diff(want, u.Object["spec"]); diff != "" {
 				t.Errorf("defaults (-want +got):\n%s", diff)
