@@ -8,7 +8,9 @@ import (
 )
 
 // held is a track whose gates are below the operator's floor.
-func held(v *View) { v.Track.Held = &Problem{v1alpha1.BelowFloorReason, "spec.gates.hardening is Ignore"} }
+func held(v *View) {
+	v.Track.Held = &Problem{v1alpha1.BelowFloorReason, "spec.gates.hardening is Ignore"}
+}
 
 func TestHeldTrack(t *testing.T) {
 	runRows(t, map[string]row{
@@ -17,14 +19,14 @@ func TestHeldTrack(t *testing.T) {
 			wantWaiting: map[string]string{"b": v1alpha1.BelowFloorReason},
 		},
 		"the first one too, and none is passed over": {
-			view: given(pending("a", 1), pending("b", 2)).with(held).View,
+			view:        given(pending("a", 1), pending("b", 2)).with(held).View,
 			wantWaiting: map[string]string{"a": v1alpha1.BelowFloorReason, "b": v1alpha1.BelowFloorReason},
 		},
 		"one that is on its way goes on": {
 			view: given(active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, InProgress).with(held).View, wantTarget: "b",
 		},
 		"one that failed is not followed by another": {
-			view: given(retired("a", 1), failed("b", 2), pending("c", 3)).with(held).View,
+			view:        given(retired("a", 1), failed("b", 2), pending("c", 3)).with(held).View,
 			wantWaiting: map[string]string{"c": v1alpha1.BelowFloorReason},
 		},
 		"a pin is obeyed": {

@@ -133,8 +133,10 @@ func TestForeignSelector(t *testing.T) {
 				s.Fatal(err)
 			}
 		}},
-		"changed":   {map[string]string{v1alpha1.TrackLabel: "other"}, "of track other", func(s *scene) { patched(s, `{"spec":{"selector":{"app":"other"}}}`) }},
-		"permitted": {nil, "of no track", func(s *scene) { patched(s, fmt.Sprintf(`{"metadata":{"annotations":{%q:"shop"}}}`, v1alpha1.AdoptAnnotation)) }},
+		"changed": {map[string]string{v1alpha1.TrackLabel: "other"}, "of track other", func(s *scene) { patched(s, `{"spec":{"selector":{"app":"other"}}}`) }},
+		"permitted": {nil, "of no track", func(s *scene) {
+			patched(s, fmt.Sprintf(`{"metadata":{"annotations":{%q:"shop"}}}`, v1alpha1.AdoptAnnotation))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
