@@ -12,7 +12,7 @@ import (
 
 // Object is an object of a release as the gates see it.
 type Object struct {
-	Kind, Name string
+	Group, Kind, Name string
 	// File and Line are where it was read.
 	File string
 	Line int
@@ -51,7 +51,7 @@ func podsOf(o Object) (*pods, error) {
 		template, field = mapAt(o.Content, o.Template), o.Template+".spec"
 	}
 	out := &pods{object: o, field: field}
-	spec, ok := template["spec"].(map[string]any)
+	spec, ok := withoutCostly(template["spec"]).(map[string]any)
 	if !ok || runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &out.spec) != nil {
 		return nil, errNoPod
 	}

@@ -179,7 +179,7 @@ const defaultAccount = "default"
 func settingsOf(objects []Object) settings {
 	var s settings
 	for _, o := range objects {
-		if o.Kind == "ServiceAccount" && o.Name == defaultAccount && o.Content["automountServiceAccountToken"] == false {
+		if o.Group == "" && o.Kind == "ServiceAccount" && o.Name == defaultAccount && o.Content["automountServiceAccountToken"] == false {
 			s.noDefaultToken = true
 		}
 	}

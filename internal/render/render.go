@@ -162,7 +162,7 @@ func checkItems(items []*item, opt Options, c *problems) {
 func gated(items []*item) []policy.Object {
 	out := make([]policy.Object, 0, len(items))
 	for _, it := range items {
-		out = append(out, policy.Object{Kind: it.gk.Kind, Name: it.name(), File: it.file, Line: it.line, Template: it.rule.pods, Content: it.content()})
+		out = append(out, policy.Object{Group: it.gk.Group, Kind: it.gk.Kind, Name: it.name(), File: it.file, Line: it.line, Template: it.rule.pods, Content: it.content()})
 	}
 	return out
 }
