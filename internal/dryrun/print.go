@@ -73,6 +73,9 @@ func (r *Report) text() []byte {
 		note := g.Note
 		if len(g.Findings) > 0 {
 			note = plural(len(g.Findings), "finding", "findings")
+			if len(g.Findings) >= policy.MaxOfGate {
+				note += " or more"
+			}
 		}
 		rows = append(rows, []string{g.ID, string(g.Verdict), note})
 	}

@@ -51,9 +51,6 @@ type Gate struct {
 	Findings []v1alpha1.ReleaseFinding `json:"findings,omitempty"`
 }
 
-// maxFindings bounds what is told of one gate.
-const maxFindings = 500
-
 // newReport renders the folder for the track. An error comes from reading the folder.
 func newReport(repo fs.FS, path string, track *v1alpha1.ReleaseTrack) (*Report, error) {
 	opt := render.Options{Namespace: track.Namespace, Track: track.Name, Gates: track.Spec.Gates}
@@ -74,7 +71,7 @@ func newReport(repo fs.FS, path string, track *v1alpha1.ReleaseTrack) (*Report, 
 		r.describe(bundle)
 	}
 	for _, v := range policy.Judge(findings, track.Spec.Gates) {
-		r.Gates = append(r.Gates, Gate{ID: v.Gate.ID, Verdict: v.Outcome, Note: v.Note, Findings: policy.API(v.Findings, maxFindings)})
+		r.Gates = append(r.Gates, Gate{ID: v.Gate.ID, Verdict: v.Outcome, Note: v.Note, Findings: policy.API(v.Findings, policy.MaxOfGate)})
 	}
 	return r, nil
 }

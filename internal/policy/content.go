@@ -23,6 +23,14 @@ type Object struct {
 	Content map[string]any
 }
 
+// podsField is where its pods are described.
+func (o Object) podsField() string {
+	if o.Template == "." {
+		return "spec"
+	}
+	return o.Template + ".spec"
+}
+
 func (o Object) label() string { return o.Kind + "/" + o.Name }
 
 // found makes a finding about a field of the object.
@@ -42,16 +50,20 @@ type pods struct {
 
 // podsOf reads the pods of an object; nil when it runs none, an error when what describes them is no pod.
 func podsOf(o Object) (*pods, error) {
-	template, field := o.Content, "spec"
+	template := o.Content
 	switch o.Template {
 	case "":
 		return nil, nil
 	case ".":
 	default:
-		template, field = mapAt(o.Content, o.Template), o.Template+".spec"
+		template = mapAt(o.Content, o.Template)
 	}
-	out := &pods{object: o, field: field}
-	spec, ok := withoutCostly(template["spec"]).(map[string]any)
+	out := &pods{object: o, field: o.podsField()}
+	spec, ok := template["spec"].(map[string]any)
+	if !ok || tooMany(spec) {
+		return nil, errNoPod
+	}
+	spec, ok = withoutCostly(spec).(map[string]any)
 	if !ok || runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &out.spec) != nil {
 		return nil, errNoPod
 	}
@@ -98,10 +110,28 @@ func (p *pods) containers() []container {
 	return out
 }
 
+// MaxOfGate bounds the findings of one gate. What is wrong in so many places is not better explained by all of them.
+const MaxOfGate = 200
+
+// found collects findings within the bound.
+type found struct {
+	list   []Finding
+	ofGate map[string]int
+}
+
+func (c *found) add(findings ...Finding) {
+	for _, f := range findings {
+		if c.ofGate[f.Gate] < MaxOfGate {
+			c.ofGate[f.Gate]++
+			c.list = append(c.list, f)
+		}
+	}
+}
+
 // Check asks the gates of the objects that a track can choose: images and hardening. What it finds is in no order.
 func Check(objects []Object, gates v1alpha1.Gates) []Finding {
 	gates = Effective(gates)
-	var out []Finding
+	out := found{ofGate: map[string]int{}}
 	known := settingsOf(objects)
 	for _, o := range objects {
 		p, err := podsOf(o)
@@ -110,21 +140,21 @@ func Check(objects []Object, gates v1alpha1.Gates) []Finding {
 		}
 		if severity, asked := hardeningSeverity(gates); asked {
 			if err != nil {
-				out = append(out, o.found(severity, ReasonPodNotReadable, o.Template, "is not the description of a pod, so nothing about it is known"))
+				out.add(o.found(severity, ReasonPodNotReadable, o.podsField(), "is not the description of a pod, or too large a one, so nothing about it is known"))
 			} else {
-				out = append(out, harden(p, severity, known)...)
+				out.add(harden(p, severity, known)...)
 			}
 		}
 		if gates.Images != v1alpha1.ImagesRequire {
 			continue
 		}
 		if err != nil {
-			out = append(out, o.found(v1alpha1.SeverityError, ReasonImageWithoutDigest, o.Template, "is not the description of a pod, so its images are not known"))
+			out.add(o.found(v1alpha1.SeverityError, ReasonImageWithoutDigest, o.podsField(), "is not the description of a pod, or too large a one, so its images are not known"))
 		} else {
-			out = append(out, requireDigests(p)...)
+			out.add(requireDigests(p)...)
 		}
 	}
-	return out
+	return out.list
 }
 
 // Effective fills in what was not set: objects that were made before a default existed have nothing there.

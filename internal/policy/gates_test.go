@@ -112,7 +112,7 @@ func TestImagesRequire(t *testing.T) {
 		"tags with Resolve":                  {v1alpha1.ImagesResolve, "containers: [{name: a, image: a:1}]", nil},
 		"tags by default":                    {"", "containers: [{name: a, image: a:1}]", nil},
 		"tags with Ignore":                   {v1alpha1.ImagesIgnore, "containers: [{name: a, image: a:1}]", nil},
-		"what is no pod may hold any images": {v1alpha1.ImagesRequire, "containers: x", []string{"images spec.template"}},
+		"what is no pod may hold any images": {v1alpha1.ImagesRequire, "containers: x", []string{"images spec.template.spec"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

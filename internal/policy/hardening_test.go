@@ -122,8 +122,8 @@ func TestHardening(t *testing.T) {
 		"an account of its own":        {in("automountServiceAccountToken: false", "serviceAccountName: shop"), nil},
 		"an init container is asked":   {with("initContainers: [{name: i, image: i}]"), []string{"capabilities init", "privilege-escalation init", "read-only-root-filesystem init", "resources init"}},
 		"an ephemeral container too":   {with("ephemeralContainers: [{name: i, image: i}]"), []string{"capabilities eph", "privilege-escalation eph", "read-only-root-filesystem eph"}},
-		"something that is no pod":     {"containers: {a: b}", []string{"readable spec.template"}},
-		"a field of another type":      {"containers: [{name: 5}]", []string{"readable spec.template"}},
+		"something that is no pod":     {"containers: {a: b}", []string{"readable spec.template.spec"}},
+		"a field of another type":      {"containers: [{name: 5}]", []string{"readable spec.template.spec"}},
 		"null containers":              {"automountServiceAccountToken: false\ncontainers: null", nil},
 		"another container is told": {in("containers:\n", "containers:\n- {name: first, image: a, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}, "+
 			"resources: {requests: {cpu: 1}}}\n"), []string{"resources containers[0].resources"}},
@@ -252,5 +252,46 @@ func TestFindingsRepeatNoValues(t *testing.T) {
 		if strings.Contains(f.String(), canary) {
 			t.Errorf("repeats a value: %s", f)
 		}
+	}
+}
+
+// A manifest of a few bytes each must not make the operator hold gigabytes.
+func TestHugePods(t *testing.T) {
+	t.Parallel()
+	list := func(n int) []any {
+		out := make([]any, n)
+		for i := range out {
+			out[i] = map[string]any{}
+		}
+		return out
+	}
+	pod := func(spec map[string]any) Object {
+		return Object{Kind: "Pod", Name: "a", Template: ".", Content: map[string]any{"spec": spec}}
+	}
+	for name, spec := range map[string]map[string]any{
+		"containers":        {"containers": list(150), "initContainers": list(51)},
+		"a million of them": {"ephemeralContainers": list(1 << 20)},
+		"volumes":           {"containers": list(1), "volumes": list(1001)},
+	} {
+		got := at(Check([]Object{pod(spec)}, v1alpha1.Gates{Hardening: v1alpha1.GateEnforce, Images: v1alpha1.ImagesRequire}))
+		if diff := cmp.Diff([]string{"images spec", "readable spec"}, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	var many []Object
+	for range 10 {
+		many = append(many, pod(map[string]any{"containers": list(200)}))
+	}
+	perGate := map[string]int{}
+	for _, f := range Check(many, v1alpha1.Gates{}) {
+		perGate[f.Gate]++
+	}
+	for gate, n := range perGate {
+		if n > MaxOfGate {
+			t.Errorf("%d findings of gate %s", n, gate)
+		}
+	}
+	if len(perGate) < 6 {
+		t.Errorf("gates: %v", perGate)
 	}
 }

@@ -121,6 +121,9 @@ func (d *describer) verdict() {
 	}
 }
 
+// maxFindings is the maximum of spec.findings.
+const maxFindings = 100
+
 // warned says how much the gates found that refused nothing.
 func warned(findings []v1alpha1.ReleaseFinding) string {
 	n := 0
@@ -134,6 +137,8 @@ func warned(findings []v1alpha1.ReleaseFinding) string {
 		return ""
 	case 1:
 		return "; 1 warning, see spec.findings"
+	case maxFindings:
+		return "; 100 warnings or more, see spec.findings"
 	}
 	return fmt.Sprintf("; %d warnings, see spec.findings", n)
 }

@@ -154,8 +154,9 @@ func checkItems(items []*item, opt Options, c *problems) {
 	}
 	classify(items, opt.Track, c)
 	checkNames(items, c)
-	checkSizes(items, c)
-	c.found(policy.Check(gated(items), opt.Gates))
+	if checkSizes(items, c) {
+		c.found(policy.Check(gated(items), opt.Gates))
+	}
 }
 
 // gated are the objects as the gates see them.
@@ -167,25 +168,29 @@ func gated(items []*item) []policy.Object {
 	return out
 }
 
-// checkSizes also sets the digests, since both need the canonical bytes.
-func checkSizes(items []*item, c *problems) {
-	total := 0
+// checkSizes also sets the digests, since both need the canonical bytes. It reports whether the objects are small enough to be looked at
+// further.
+func checkSizes(items []*item, c *problems) bool {
+	total, fit := 0, true
 	for _, it := range items {
 		data, err := canonicalJSON(it.content())
 		if err != nil {
 			c.add(it.problem(ReasonInvalidObject, "", "cannot be written as JSON", ""))
+			fit = false
 			continue
 		}
 		it.Digest = digestOf(data)
 		if len(data) > maxObjectBytes {
 			c.add(it.problem(ReasonLimitExceeded, "", fmt.Sprintf("the object has more than %d KiB", maxObjectBytes>>10), ""))
+			fit = false
 		}
 		if total += len(data); total > maxRenderedBytes {
 			c.add(Problem{Reason: ReasonLimitExceeded, Fix: "split the path into several tracks",
 				Message: fmt.Sprintf("the objects together have more than %d MiB", maxRenderedBytes>>20)})
-			return
+			return false
 		}
 	}
+	return fit
 }
 
 // fill makes the bundle of items that are in order.

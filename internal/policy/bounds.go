@@ -39,3 +39,18 @@ func withoutCostly(v any) any {
 	}
 	return v
 }
+
+// Most that is looked at in one pod. An entry of two bytes in a manifest becomes a struct of a kilobyte.
+const (
+	maxContainers = 200
+	maxVolumes    = 1000
+)
+
+// tooMany reports whether a pod is larger than any that makes sense.
+func tooMany(spec map[string]any) bool {
+	count := func(field string) int {
+		list, _ := spec[field].([]any)
+		return len(list)
+	}
+	return count("containers")+count("initContainers")+count("ephemeralContainers") > maxContainers || count("volumes") > maxVolumes
+}
