@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -20,13 +21,22 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/releasetrack"
+	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
 )
 
 // version is set by the build.
 var version = "dev"
 
+// trackCRD says what a ReleaseTrack may hold, to those who have no cluster to ask.
+//
+//go:embed config/crd/bases/stele.dev_releasetracks.yaml
+var trackCRD []byte
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "render" {
+		os.Exit(dryrun.Command{CRD: trackCRD, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+	}
 	opts := options{}
 	opts.register(pflag.CommandLine)
 	showVersion := pflag.Bool("version", false, "print the version and exit")
@@ -48,6 +58,9 @@ func run(ctx context.Context, opts options) error {
 		return err
 	}
 	ctrl.SetLogger(logger)
+	if opts.floor, err = opts.minGates.parse(); err != nil {
+		return err
+	}
 	namespace, err := operatorNamespace(opts.namespace)
 	if err != nil {
 		return err
@@ -91,6 +104,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 		}
 	}
 	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
+	tracks.Floor = opts.floor
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}

@@ -18,7 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/releasetrack"
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // options are the flags of the operator. Where Flux has the flag, it is Flux's.
@@ -33,7 +35,19 @@ type options struct {
 	burst                   int
 	logLevel, logEncoding   string
 	watchNamespace          string
+	minGates                floorFlags
+	floor                   policy.Floor // what minGates says
 }
+
+// floorFlags say the least that is asked of the gates of every track.
+type floorFlags struct{ images, hardening string }
+
+func (f *floorFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.images, "min-gate-images", string(v1alpha1.ImagesIgnore), "least that every track must set in spec.gates.images: Resolve, Require or Ignore (no floor)")
+	flags.StringVar(&f.hardening, "min-gate-hardening", string(v1alpha1.GateIgnore), "least that every track must set in spec.gates.hardening: Enforce, Warn or Ignore (no floor)")
+}
+
+func (f *floorFlags) parse() (policy.Floor, error) { return policy.ParseFloor(f.images, f.hardening) }
 
 func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
@@ -50,6 +64,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
 	flags.StringVar(&o.logEncoding, "log-encoding", "json", "json or console")
 	flags.StringVar(&o.watchNamespace, "watch-namespace", "", "watch tracks of this namespace only; default: all")
+	o.minGates.register(flags)
 }
 
 func newLogger(o options) (logr.Logger, error) {

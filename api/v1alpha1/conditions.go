@@ -65,6 +65,8 @@ const (
 	// MissedScheduleReason is of an event only.
 	MissedScheduleReason = "MissedSchedule"
 	InternalErrorReason  = "InternalError"
+	// BelowFloorReason: spec.gates of the track is weaker than what this operator asks of every track.
+	BelowFloorReason = "BelowFloor"
 )
 
 // Reasons of SourceFetched=False; docs/spec/releasetrack.md says what to do about each. While one holds, nothing new is
@@ -118,4 +120,6 @@ const (
 	NotServingReason            = "NotServing"
 	RendererChangedReason       = "RendererChanged"
 	SharesTrafficReason         = "SharesTraffic"
+	// ForeignSelectorReason: a Service outside the track selects the pods that the run would have.
+	ForeignSelectorReason = "ForeignSelector"
 )

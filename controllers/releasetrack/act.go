@@ -175,7 +175,7 @@ func (r *Reconciler) microNow() *metav1.MicroTime {
 
 // begin asks the cluster whether the release may run, and then raises its run: durable before the first object is made.
 func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
-	if err := r.permit(ctx, s, rel); err != nil {
+	if err := r.permit(ctx, s, rel, step); err != nil {
 		return err
 	}
 	status := &rel.Status

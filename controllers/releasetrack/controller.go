@@ -16,6 +16,7 @@ import (
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -67,6 +68,8 @@ type Reconciler struct {
 	Git *Follower
 	// Recorder publishes events.
 	Recorder events.EventRecorder
+	// Floor is the least that is asked of the gates of every track.
+	Floor policy.Floor
 	// Clock and Since: see kube.SteadyClock.
 	Clock kube.Clock
 	Since time.Time

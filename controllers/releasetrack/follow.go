@@ -193,9 +193,13 @@ type sourceState struct {
 	problem      error
 }
 
-// takeIn takes what the last look has found and makes releases of it.
+// takeIn takes what the last look has found and makes releases of it. A track below the floor gets none: what was found is
+// looked for again when it is mended.
 func (r *Reconciler) takeIn(ctx context.Context, s *scope) error {
 	defer func() { s.source = r.Git.state(s.key()) }()
+	if s.belowFloor != "" {
+		return nil
+	}
 	if l := r.Git.take(s.key()); l != nil {
 		if err := r.ingest(ctx, s, l); err != nil {
 			r.Git.putBack(l)
@@ -208,7 +212,7 @@ func (r *Reconciler) takeIn(ctx context.Context, s *scope) error {
 
 // lookWhenDue starts the next look when it is due.
 func (r *Reconciler) lookWhenDue(ctx context.Context, s *scope) {
-	if s.track.Spec.Suspend {
+	if s.track.Spec.Suspend || s.belowFloor != "" {
 		return
 	}
 	req := r.request(s)

@@ -7,17 +7,21 @@ import (
 	"strings"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/policy"
+	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
 
 // permit asks the cluster whether a release may run: every kind known, the service account allowed, no object somebody else's,
-// no change of a Stable object refused. It is asked for every run; a refusal is asked again later.
-func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+// no Service of others that selects the new pods. It is asked for every run; a refusal is asked again later.
+func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
 	bundle, err := r.checkedBundle(ctx, rel)
 	if err != nil {
 		return refused(err)
@@ -30,7 +34,40 @@ func (r *Reconciler) permit(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 		func() error { return r.permissions.accountExists(ctx, s.account()) },
 		func() error { return r.permissions.ask(ctx, s.account(), reviews) },
 		func() error { return r.ownAll(ctx, s, bundle) },
+		func() error { return r.foreignSelectors(ctx, s, bundle, step) },
 	)
+}
+
+// foreignSelectors refuses a run whose pods a Service outside the track would send traffic to. The cache holds Services of tracks
+// only, so they are listed live, once for each run. A run that uses the workloads of another makes no pods.
+func (r *Reconciler) foreignSelectors(ctx context.Context, s *scope, b *render.Bundle, step release.Step) error {
+	run := b.PodLabels(s.track.Name, step.Release, step.Run)
+	if step.Shared != nil || len(run) == 0 {
+		return nil
+	}
+	var list corev1.ServiceList
+	if err := r.Live.List(ctx, &list, client.InNamespace(s.track.Namespace)); err != nil {
+		return kube.Classify(err, "Services of namespace "+s.track.Namespace)
+	}
+	services := make([]policy.Service, 0, len(list.Items))
+	for i := range list.Items {
+		svc := &list.Items[i]
+		if svc.Spec.Type == corev1.ServiceTypeExternalName {
+			continue // its selector selects nothing
+		}
+		services = append(services, policy.Service{Name: svc.Name, Track: svc.Labels[v1alpha1.TrackLabel],
+			Adopter: svc.Annotations[v1alpha1.AdoptAnnotation], Selector: svc.Spec.Selector})
+	}
+	own := map[string]bool{}
+	for _, o := range b.Objects {
+		if gvk := o.Object.GroupVersionKind(); gvk.Group == "" && gvk.Kind == "Service" {
+			own[o.Object.GetName()] = true
+		}
+	}
+	if found := policy.ForeignServices(s.track.Name, services, run, own); found != "" {
+		return kube.Refuse(v1alpha1.ForeignSelectorReason, found)
+	}
+	return nil
 }
 
 // askEarly puts the questions that permit will put, while the release is being made: its answers are there when it begins.

@@ -16,6 +16,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -271,14 +272,17 @@ func (r *Reconciler) keep(rel *v1alpha1.ImmutableRelease, content rendered) {
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
 	name, refusal := c.name(s.track.Name, commit.Commit)
-	if refusal == nil {
+	findings := content.findings
+	if refusal != nil {
+		findings = append([]policy.Finding{refusedBy(refusal)}, findings...)
+	} else {
 		refusal = content.refusal
 	}
 	rel := &v1alpha1.ImmutableRelease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.track.Namespace, Name: name,
 			Labels: map[string]string{v1alpha1.TrackLabel: s.track.Name}, Finalizers: []string{v1alpha1.ReleaseFinalizer}},
 		Spec: v1alpha1.ImmutableReleaseSpec{
-			Track: s.track.Name, Sequence: 1, Inputs: c.inputs, Refusal: refusal,
+			Track: s.track.Name, Sequence: 1, Inputs: c.inputs, Refusal: refusal, Findings: policy.API(findings, maxFindings),
 			Source: v1alpha1.ReleaseSource{
 				URL: s.track.Spec.Source.URL, Revision: gitsource.Revision{Ref: l.found.revision.Ref, Commit: commit.Commit}.String(),
 				Commit: commit.Commit, Tree: commit.TreeHash, Path: l.request.path, ContentDigest: content.contentDigest,
@@ -305,6 +309,7 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 	if errors.Is(err, archive.ErrTooLarge) {
 		rel.Spec.Digest, rel.Spec.Objects, rel.Spec.Images, rel.Spec.WorkloadsFrom = "", nil, nil, ""
 		rel.Spec.Refusal = &v1alpha1.ReleaseRefusal{Reason: render.ReasonLimitExceeded, Message: err.Error()}
+		rel.Spec.Findings = policy.API(append([]policy.Finding{refusedBy(rel.Spec.Refusal)}, findings...), maxFindings)
 		return rel, nil
 	}
 	rel.Spec.Archive = saved
@@ -315,8 +320,11 @@ func archiveKey(r *v1alpha1.ImmutableRelease) archive.Key {
 	return archive.Key{Namespace: r.Namespace, Track: r.Spec.Track, Release: r.Name, Digest: r.Spec.Digest}
 }
 
-// maxIgnored is the maximum of spec.ignored.
-const maxIgnored = 500
+// Maxima of spec.ignored and spec.findings.
+const (
+	maxIgnored  = 500
+	maxFindings = 100
+)
 
 func describeBundle(spec *v1alpha1.ImmutableReleaseSpec, b *render.Bundle, namespace string) {
 	spec.Digest = b.Digest

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -65,6 +66,8 @@ type rendered struct {
 	// contentDigest is over the files that were read.
 	contentDigest string
 	refusal       *v1alpha1.ReleaseRefusal
+	// findings of the gates, those that refuse it included.
+	findings []policy.Finding
 }
 
 // request gathers what to look for. What was observed counts only when it is of the same source.
@@ -174,23 +177,30 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
 	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name,
-		Ignore: groupKinds(req.shape.Ignore), NameReferences: nameReferences(req.shape.NameReferences), Cache: req.renders})
+		Ignore: groupKinds(req.shape.Ignore), NameReferences: nameReferences(req.shape.NameReferences), Gates: req.shape.Gates, Cache: req.renders})
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError
 	switch {
 	case errors.As(err, &problems) && len(problems.Problems) > 0:
 		out.refusal = &v1alpha1.ReleaseRefusal{Reason: problems.Problems[0].Reason, Message: cut(problems.Error(), 8192)}
+		out.findings = problems.Findings()
 		return out, nil
 	case errors.As(err, &limit), errors.Is(err, gitsource.ErrUnsafeTree):
 		out.refusal = &v1alpha1.ReleaseRefusal{Reason: gitsource.Reason(err), Message: cut(err.Error(), 8192)}
+		out.findings = []policy.Finding{refusedBy(out.refusal)}
 		return out, nil
 	case err != nil:
 		return out, err
 	}
-	out.bundle = bundle
+	out.bundle, out.findings = bundle, bundle.Warnings
 	out.encoded, err = bundle.Encode()
 	return out, err
+}
+
+// refusedBy is the finding of a refusal that has only one.
+func refusedBy(r *v1alpha1.ReleaseRefusal) policy.Finding {
+	return policy.Found(policy.Finding{Reason: r.Reason, Message: r.Message})
 }
 
 func groupKinds(kinds []v1alpha1.IgnoredKind) []schema.GroupKind {

@@ -33,6 +33,8 @@ type scope struct {
 	done map[attempt]bool
 	// look was made into releases by this reconcile; it is put back when what came of it could not be written.
 	look *look
+	// belowFloor says which gates of the track are weaker than the operator's floor; empty: none is.
+	belowFloor string
 	// source is what is known of Git.
 	source sourceState
 	// memory of this track across reconciles; lost with the process.
@@ -43,7 +45,7 @@ type scope struct {
 
 func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack) (*scope, error) {
 	s := &scope{
-		track: track, stored: *track.Status.DeepCopy(),
+		track: track, stored: *track.Status.DeepCopy(), belowFloor: r.Floor.Below(track.Spec.Gates),
 		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
 		done: map[attempt]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track), track.UID),
 	}
@@ -70,6 +72,14 @@ func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s
 // account is the service account whose rights bound what a release may hold.
 func (s *scope) account() types.NamespacedName {
 	return types.NamespacedName{Namespace: s.track.Namespace, Name: s.track.Spec.ServiceAccountName}
+}
+
+// held is why no release of Git is started; nil: nothing holds the track.
+func (s *scope) held() *release.Problem {
+	if s.belowFloor == "" {
+		return nil
+	}
+	return &release.Problem{Reason: v1alpha1.BelowFloorReason, Message: s.belowFloor}
 }
 
 // dirty reports whether the status of a release differs from what is stored.

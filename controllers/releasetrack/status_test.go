@@ -57,6 +57,12 @@ func TestDescribeTrack(t *testing.T) {
 				s.plan.Staging = two
 			},
 			status: "False", reason: "InvalidPin", words: "no such release", others: "Stalled"},
+		"the gates are below the floor": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{one, rejectedHead},
+			change: func(s *scope) {
+				s.belowFloor = "spec.gates.images is Ignore"
+				s.plan.Staging = two
+			},
+			status: "False", reason: "BelowFloor", words: "spec.gates.images is Ignore; until then no release is made or started; release shop-1111111111 serves on", others: "Stalled"},
 		"staging": {track: newTrack(head(two)), releases: []*v1alpha1.ImmutableRelease{newRelease("1", 1, active, unhealthy), newRelease("2", 2, staging)},
 			change: func(s *scope) {
 				s.plan.Staging, s.plan.Target = two, two

@@ -24,18 +24,22 @@ var terminalSource = map[string]bool{
 //
 //  1. the reconcile itself failed
 //  2. the pin, or the promotion, cannot be obeyed
-//  3. a release is staging, or waits for the cluster; or nothing serves, and one is on standby
-//  4. the active release is not healthy
-//  5. the source cannot be read (a pinned track does not need it)
-//  6. the head release was rejected, or has failed
-//  7. nothing is released yet
-//  8. all is as asked
+//  3. the gates of the track are below the operator's floor
+//  4. a release is staging, or waits for the cluster; or nothing serves, and one is on standby
+//  5. the active release is not healthy
+//  6. the source cannot be read (a pinned track does not need it)
+//  7. the head release was rejected, or has failed
+//  8. nothing is released yet
+//  9. all is as asked
 func summarize(s *scope, failure error) summary {
 	if failure != nil {
 		return summary{reconciling: true, reason: v1alpha1.InternalErrorReason, message: failure.Error()}
 	}
 	if p := s.plan.PinProblem; p != nil {
 		return summary{stalled: true, reason: p.Reason, message: p.Message}
+	}
+	if held := s.held(); held != nil {
+		return summary{stalled: true, reason: held.Reason, message: held.Message + "; until then no release is made or started" + servesOn(s)}
 	}
 	if sum, ok := summarizeRollout(s); ok {
 		return sum

@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/render"
 )
 
 // TestSampleShopRenders: the story's commits must be good, whatever the renderer learns to refuse.
 func TestSampleShopRenders(t *testing.T) {
-	bundle, err := render.Build(os.DirFS("shop"), "deploy", render.Options{Namespace: namespace, Track: track})
+	bundle, err := render.Build(os.DirFS("shop"), "deploy", render.Options{Namespace: namespace, Track: track,
+		Gates: v1alpha1.Gates{Hardening: v1alpha1.GateEnforce}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,10 +115,32 @@ func (d *describer) verdict() {
 	case d.blocked != nil:
 		d.set(v1alpha1.AcceptedCondition, false, d.blocked.Reason, d.blocked.Message)
 	case d.r.Status.Run > 0:
-		d.set(v1alpha1.AcceptedCondition, true, v1alpha1.AcceptedReason, "commit and cluster permit this release")
+		d.set(v1alpha1.AcceptedCondition, true, v1alpha1.AcceptedReason, "commit and cluster permit this release"+warned(spec.Findings))
 	case spec.Refusal == nil:
 		d.remove(v1alpha1.AcceptedCondition)
 	}
+}
+
+// maxFindings is the maximum of spec.findings.
+const maxFindings = 100
+
+// warned says how much the gates found that refused nothing.
+func warned(findings []v1alpha1.ReleaseFinding) string {
+	n := 0
+	for _, f := range findings {
+		if f.Severity == v1alpha1.SeverityWarning {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 warning, see spec.findings"
+	case maxFindings:
+		return "; 100 warnings or more, see spec.findings"
+	}
+	return fmt.Sprintf("; %d warnings, see spec.findings", n)
 }
 
 // leftOut names the first objects that the track's spec.ignore left out.

@@ -62,6 +62,8 @@ type Track struct {
 	Promote string
 	// Manual: a release that is healthy waits for a person.
 	Manual bool
+	// Held is why no release of Git is started, although what runs goes on and a pin is obeyed; nil: nothing holds the track.
+	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
 	// Head is the release of the newest commit that changes the path.

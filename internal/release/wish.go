@@ -11,7 +11,7 @@ func (p *planner) choose() {
 	switch {
 	case p.view.Track.Pin != "":
 		p.choosePinned()
-	case p.view.Track.Manual && p.view.Track.Promote != "":
+	case p.view.Track.Manual && p.view.Track.Promote != "" && !p.held():
 		p.choosePromoted()
 	default:
 		p.chooseNewest()
@@ -75,10 +75,11 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
 // below the active one: an older release runs only when a person pins it (or when Git itself points at it). Below a release
 // that failed, only one that has taken traffic is good enough: after a pin is removed, the track goes on to the newest
-// release that worked. A head that is not known (yet) changes nothing.
+// release that worked. A head that is not known (yet) changes nothing, and so
+// does a track that is held, but for an active release that a person has rejected.
 func (p *planner) chooseNewest() {
 	head := p.byName[p.view.Track.Head]
-	if head == nil {
+	if head == nil || p.held() && (p.active == nil || !p.rejected(p.active)) {
 		p.changeNothing()
 		return
 	}
@@ -102,6 +103,9 @@ func (p *planner) chooseNewest() {
 			p.bound = max(p.bound, c.Spec.Sequence)
 			return
 		}
+		if p.held() && !hasWorked(c) {
+			continue // it waits; a rejected one gives way all the same
+		}
 		failed = failed || IsFailed(c)
 		if failed && !hasWorked(c) {
 			p.bound = max(p.bound, c.Spec.Sequence)
@@ -113,6 +117,9 @@ func (p *planner) chooseNewest() {
 		}
 	}
 }
+
+// held: see Track.Held.
+func (p *planner) held() bool { return p.view.Track.Held != nil }
 
 // consider looks at one candidate and reports whether the search is over.
 func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
@@ -158,7 +165,7 @@ func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableR
 }
 
 // skipPassedOver gives Pending releases that a newer commit has overtaken their outcome. While a pin holds, all wait:
-// any of them may still be pinned, but those that are being deleted.
+// any of them may still be pinned, but those that are being deleted. While the track is held, none is passed over.
 func (p *planner) skipPassedOver() {
 	pinned := p.view.Track.Pin != ""
 	for _, r := range sorted(p.view.Releases) {
@@ -168,6 +175,8 @@ func (p *planner) skipPassedOver() {
 			p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeSupersededBeforeStart})
 		case pinned:
 			p.plan.Waiting[r.Name] = Problem{v1alpha1.PinnedReason, fmt.Sprintf("spec.pin holds release %s", p.view.Track.Pin)}
+		case p.held():
+			p.plan.Waiting[r.Name] = *p.view.Track.Held
 		}
 	}
 }

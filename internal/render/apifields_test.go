@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // textFields lists every field of the built-in API that holds text and whose name looks like that of a reference, by kind.
@@ -16,7 +18,7 @@ import (
 func textFields() map[string]map[string]bool {
 	out := map[string]map[string]bool{}
 	for gvk, typ := range scheme.Scheme.AllKnownTypes() {
-		reason, _, _ := refusedKind(gvk.GroupKind())
+		reason, _, _ := policy.RefusedKind(gvk.GroupKind())
 		_, isObject := reflect.New(typ).Interface().(metav1.Object)
 		if !isObject || reason != "" {
 			continue

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // planted is in a Secret beside whatever is fuzzed, and in no seed: no error may repeat it.
@@ -143,7 +145,7 @@ func checkBundle(t *testing.T, b *Bundle) {
 		if o.Digest != digestOf(data) {
 			t.Fatalf("the digest of %s is that of something else", o.Object.GetName())
 		}
-		if reason, _, _ := refusedKind(o.groupKind()); reason != "" {
+		if reason, _, _ := policy.RefusedKind(o.groupKind()); reason != "" {
 			t.Fatalf("%s is accepted: %s", o.groupKind(), reason)
 		}
 		if o.Object.GetNamespace() != shop.Namespace || o.Object.GetName() == "" {

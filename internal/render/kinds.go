@@ -32,9 +32,6 @@ type kindRule struct {
 	pods string
 	// selector is the field whose label selector gets the release's labels when the object is Versioned.
 	selector string
-
-	// refused is why a release may not contain the kind, and fix what to do instead.
-	refused, fix string
 }
 
 // Limits of names. A name that is too long is shortened by Stele, in a way that keeps it unique: left to Kubernetes,
@@ -109,76 +106,9 @@ var kindTable = []kindRule{
 		order: orderScaler},
 	{group: "keda.sh", kind: "ScaledObject", class: v1alpha1.ClassVersioned, atSwitch: true, order: orderScaler,
 		nameLimit: limitScaledObject},
-
-	{group: "apps", kind: "ReplicaSet", refused: "belongs to a Deployment", fix: "use a Deployment"},
-	{group: "", kind: "ReplicationController", refused: "was replaced by Deployment", fix: "use a Deployment"},
-	{group: "apps", kind: "ControllerRevision", refused: "belongs to its controller", fix: "remove it"},
-	{group: "", kind: "Event", refused: "records what happened, and is not for Git", fix: "remove it"},
-	{group: "", kind: "Binding", refused: "is an action, not an object", fix: "remove it"},
 }
 
 var versionedOrStable = []v1alpha1.ObjectClass{v1alpha1.ClassVersioned, v1alpha1.ClassStable}
-
-// refusedGroups are API groups of which a release may contain nothing: they grant rights, decide on admission, or
-// change what the API server is.
-var refusedGroups = map[string]string{
-	"rbac.authorization.k8s.io":    "a release may not grant rights",
-	"authorization.k8s.io":         "is an action, not an object",
-	"authentication.k8s.io":        "is an action, not an object",
-	"admissionregistration.k8s.io": "a release may not change admission",
-	"apiextensions.k8s.io":         "a release may not change the API of the cluster",
-	"apiregistration.k8s.io":       "a release may not change the API of the cluster",
-	"certificates.k8s.io":          "a release may not ask for cluster certificates",
-	"extensions":                   "the group was removed from Kubernetes",
-	"events.k8s.io":                "records what happened, and is not for Git",
-	v1alpha1Group:                  "objects of Stele itself are not part of a release in this version",
-}
-
-const v1alpha1Group = "stele.dev"
-
-// clusterScoped are the built-in kinds without a namespace. Setting a namespace on such an object does not confine it.
-// Custom kinds are checked against the cluster before a release is accepted.
-var clusterScoped = setOf(
-	schema.GroupKind{Kind: "Namespace"},
-	schema.GroupKind{Kind: "Node"},
-	schema.GroupKind{Kind: "PersistentVolume"},
-	schema.GroupKind{Kind: "ComponentStatus"},
-	schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"},
-	schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingWebhookConfiguration"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingWebhookConfiguration"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicy"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "ValidatingAdmissionPolicyBinding"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"},
-	schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicyBinding"},
-	schema.GroupKind{Group: "apiextensions.k8s.io", Kind: "CustomResourceDefinition"},
-	schema.GroupKind{Group: "apiregistration.k8s.io", Kind: "APIService"},
-	schema.GroupKind{Group: "certificates.k8s.io", Kind: "CertificateSigningRequest"},
-	schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"},
-	schema.GroupKind{Group: "authentication.k8s.io", Kind: "TokenReview"},
-	schema.GroupKind{Group: "authentication.k8s.io", Kind: "SelfSubjectReview"},
-	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SubjectAccessReview"},
-	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SelfSubjectAccessReview"},
-	schema.GroupKind{Group: "authorization.k8s.io", Kind: "SelfSubjectRulesReview"},
-	schema.GroupKind{Group: "storage.k8s.io", Kind: "StorageClass"},
-	schema.GroupKind{Group: "storage.k8s.io", Kind: "CSIDriver"},
-	schema.GroupKind{Group: "storage.k8s.io", Kind: "CSINode"},
-	schema.GroupKind{Group: "storage.k8s.io", Kind: "VolumeAttachment"},
-	schema.GroupKind{Group: "storage.k8s.io", Kind: "VolumeAttributesClass"},
-	schema.GroupKind{Group: "storagemigration.k8s.io", Kind: "StorageVersionMigration"},
-	schema.GroupKind{Group: "scheduling.k8s.io", Kind: "PriorityClass"},
-	schema.GroupKind{Group: "node.k8s.io", Kind: "RuntimeClass"},
-	schema.GroupKind{Group: "networking.k8s.io", Kind: "IngressClass"},
-	schema.GroupKind{Group: "networking.k8s.io", Kind: "IPAddress"},
-	schema.GroupKind{Group: "networking.k8s.io", Kind: "ServiceCIDR"},
-	schema.GroupKind{Group: "flowcontrol.apiserver.k8s.io", Kind: "FlowSchema"},
-	schema.GroupKind{Group: "flowcontrol.apiserver.k8s.io", Kind: "PriorityLevelConfiguration"},
-	schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceClass"},
-	schema.GroupKind{Group: "resource.k8s.io", Kind: "ResourceSlice"},
-	schema.GroupKind{Group: "resource.k8s.io", Kind: "DeviceTaintRule"},
-	schema.GroupKind{Group: "internal.apiserver.k8s.io", Kind: "StorageVersion"},
-	schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "GatewayClass"},
-)
 
 func setOf[T comparable](items ...T) map[T]bool {
 	set := make(map[T]bool, len(items))
@@ -210,21 +140,6 @@ func ruleFor(gk schema.GroupKind) kindRule {
 
 // workload reports whether objects of the kind run pods.
 func (r kindRule) workload() bool { return r.pods != "" }
-
-// refusal returns the reason, message and advice when a release may not contain the kind.
-func refusedKind(gk schema.GroupKind) (reason, message, fix string) {
-	if clusterScoped[gk] {
-		return ReasonClusterScopedKind, "the kind has no namespace; a release may not contain it",
-			"take it out of the path and have a platform engineer apply it"
-	}
-	if why, ok := refusedGroups[gk.Group]; ok {
-		return ReasonUnsupportedKind, why, "take it out of the path and have a platform engineer apply it"
-	}
-	if r, ok := kindRules[gk]; ok && r.refused != "" {
-		return ReasonUnsupportedKind, r.refused, r.fix
-	}
-	return "", "", ""
-}
 
 // isVersioned reports whether objects of the class get a new name for each run.
 func isVersioned(c v1alpha1.ObjectClass) bool {

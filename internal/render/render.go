@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // Options say for whom a release is built.
@@ -25,6 +26,8 @@ type Options struct {
 	Cache *Cache
 	// NameReferences are fields beyond the built-in table that name other objects.
 	NameReferences []NameReference
+	// Gates say what is asked of images and pods. What is not set is the default.
+	Gates v1alpha1.Gates
 }
 
 // Bundle is the content of a release before any name or label is stamped.
@@ -42,6 +45,8 @@ type Bundle struct {
 	Images []Image
 	// Ignored are the objects that Options.Ignore left out. It is not part of the archive.
 	Ignored []Ignored
+	// Warnings are what the gates found without refusing it. They are not part of the archive.
+	Warnings []policy.Finding
 }
 
 // Ignored is an object of Git that is not part of the release.
@@ -101,6 +106,7 @@ func Build(repo fs.FS, path string, opt Options) (*Bundle, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
+	b.Warnings = c.warnings
 	if err := b.fill(items, opt.NameReferences); err != nil {
 		return nil, err
 	}
@@ -146,7 +152,7 @@ func checkItems(items []*item, opt Options, c *problems) {
 	}
 	checkDuplicates(items, c)
 	for _, it := range items {
-		if reason, message, fix := refusedKind(it.gk); reason != "" {
+		if reason, message, fix := policy.RefusedKind(it.gk); reason != "" {
 			c.add(it.problem(reason, "", message, fix))
 			continue
 		}
@@ -159,28 +165,43 @@ func checkItems(items []*item, opt Options, c *problems) {
 	}
 	classify(items, opt.Track, c)
 	checkNames(items, c)
-	checkSizes(items, c)
+	if checkSizes(items, c) {
+		c.found(policy.Check(gated(items), opt.Gates))
+	}
 }
 
-// checkSizes also sets the digests, since both need the canonical bytes.
-func checkSizes(items []*item, c *problems) {
-	total := 0
+// gated are the objects as the gates see them.
+func gated(items []*item) []policy.Object {
+	out := make([]policy.Object, 0, len(items))
+	for _, it := range items {
+		out = append(out, policy.Object{Group: it.gk.Group, Kind: it.gk.Kind, Name: it.name(), File: it.file, Line: it.line, Template: it.rule.pods, Content: it.content()})
+	}
+	return out
+}
+
+// checkSizes also sets the digests, since both need the canonical bytes. It reports whether the objects are small enough to be looked at
+// further.
+func checkSizes(items []*item, c *problems) bool {
+	total, fit := 0, true
 	for _, it := range items {
 		data, err := canonicalJSON(it.content())
 		if err != nil {
 			c.add(it.problem(ReasonInvalidObject, "", "cannot be written as JSON", ""))
+			fit = false
 			continue
 		}
 		it.Digest = digestOf(data)
 		if len(data) > maxObjectBytes {
 			c.add(it.problem(ReasonLimitExceeded, "", fmt.Sprintf("the object has more than %d KiB", maxObjectBytes>>10), ""))
+			fit = false
 		}
 		if total += len(data); total > maxRenderedBytes {
 			c.add(Problem{Reason: ReasonLimitExceeded, Fix: "split the path into several tracks",
 				Message: fmt.Sprintf("the objects together have more than %d MiB", maxRenderedBytes>>20)})
-			return
+			return false
 		}
 	}
+	return fit
 }
 
 // fill makes the bundle of items that are in order.

@@ -102,9 +102,12 @@ func TestTrackValidation(t *testing.T) {
 		// tested with the list
 		"spec.nameReferences[].group": {}, "spec.nameReferences[].kind": {}, "spec.nameReferences[].path": {},
 		"spec.nameReferences[].target.group": {}, "spec.nameReferences[].target.kind": {},
-		"spec.history.keep": {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
-		"spec.history.max":  {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
-		"spec.source":       {nil, []any{nil, "https://git.example/shop.git"}},
+		"spec.gates.images":    {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Enforce", "Warn", "", true}},
+		"spec.gates.hardening": {[]any{"Enforce", "Warn", "Ignore", nil}, []any{"enforce", "Require", "Error", "", false}},
+		"spec.gates.records":   {nil, []any{"Warn"}}, // comes with the code that obeys it
+		"spec.history.keep":    {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},
+		"spec.history.max":     {[]any{1, 100, 500}, []any{0, -1, 501, 2147483648, "100"}},
+		"spec.source":          {nil, []any{nil, "https://git.example/shop.git"}},
 		"spec.source.url": {
 			[]any{"https://git.example/shop.git", "http://git.example/shop", "ssh://git@git.example/shop.git", "ssh://git@git.example:2222/a/b.git"},
 			[]any{nil, "", "git@git.example:shop.git", "file:///etc/passwd", "/etc/passwd", "ext::sh -c id", "git://git.example/x.git",
@@ -168,8 +171,10 @@ func lastPart(path string) string { return path[strings.LastIndex(path, ".")+1:]
 func TestTrackDefaults(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(spec map[string]any){
-		"nothing said":  func(map[string]any) {},
-		"empty objects": func(s map[string]any) { s["rollout"], s["history"] = map[string]any{}, map[string]any{} },
+		"nothing said": func(map[string]any) {},
+		"empty objects": func(s map[string]any) {
+			s["rollout"], s["history"], s["gates"] = map[string]any{}, map[string]any{}, map[string]any{}
+		},
 		"null": func(s map[string]any) {
 			s["interval"], s["rollout"] = nil, map[string]any{"drain": nil}
 		},

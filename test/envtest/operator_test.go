@@ -16,6 +16,7 @@ import (
 
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/policy"
 )
 
 // operator is one life of the operator: manager and reconciler as main makes them, for a few namespaces only.
@@ -30,6 +31,8 @@ type operatorOptions struct {
 	storage string
 	// transport wraps the way to the API server.
 	transport func(http.RoundTripper) http.RoundTripper
+	// floor is what --min-gate-images and --min-gate-hardening say.
+	floor policy.Floor
 }
 
 // startOperator starts an operator that ends with the test. It has the rights of config/rbac and no others.
@@ -67,7 +70,9 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
-	if err := releasetrack.New(mgr, live, git, operatorNamespace, 8).SetupWithManager(ctx, mgr, 8); err != nil {
+	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
+	tracks.Floor = opts.floor
+	if err := tracks.SetupWithManager(ctx, mgr, 8); err != nil {
 		cancel()
 		t.Fatal(err)
 	}
