@@ -8,7 +8,7 @@ import (
 	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -23,16 +23,25 @@ func (r *Reconciler) noteMissed(s *scope, rel *v1alpha1.ImmutableRelease, st *re
 		if o.Object.GetKind() != "CronJob" || !s.replaces(o.Source) {
 			continue
 		}
-		cronJob := &batchv1.CronJob{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object.Object, cronJob); err != nil {
-			continue
-		}
-		if tick, missed := tickBetween(&cronJob.Spec, from, now); missed {
+		if tick, missed := tickBetween(scheduleOf(o.Object), from, now); missed {
 			r.event(rel, corev1.EventTypeWarning, v1alpha1.MissedScheduleReason, "Switch", fmt.Sprintf(
 				"CronJob %s: the run of %s fell into the switch and was not started; start it with kubectl create job --from=cronjob/%s NAME",
 				o.Source.Object.GetName(), tick.UTC().Format(time.RFC3339), o.Object.GetName()))
 		}
 	}
+}
+
+// scheduleOf reads when a CronJob starts Jobs, and nothing else: quantities in its pods may take minutes to read.
+func scheduleOf(u *unstructured.Unstructured) *batchv1.CronJobSpec {
+	spec := &batchv1.CronJobSpec{}
+	spec.Schedule, _, _ = unstructured.NestedString(u.Object, "spec", "schedule")
+	if suspend, ok, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); ok {
+		spec.Suspend = &suspend
+	}
+	if zone, ok, _ := unstructured.NestedString(u.Object, "spec", "timeZone"); ok {
+		spec.TimeZone = &zone
+	}
+	return spec
 }
 
 // replaces: the active release has the object too.
