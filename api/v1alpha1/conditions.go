@@ -115,4 +115,10 @@ const (
 	NotServingReason            = "NotServing"
 	RendererChangedReason       = "RendererChanged"
 	SharesTrafficReason         = "SharesTraffic"
+	// The registry was not able to say which digest a tag has (gate images: Resolve).
+	ResolvingImagesReason      = "ResolvingImages"
+	ImageNotFoundReason        = "ImageNotFound"
+	InvalidImageReason         = "InvalidImage"
+	RegistryUnauthorizedReason = "RegistryUnauthorized"
+	RegistryUnreachableReason  = "RegistryUnreachable"
 )

@@ -77,7 +77,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 	if s.done[id] {
 		return false, nil
 	}
-	if b := s.memory.blocked[id]; b != nil && now.Before(b.until) {
+	if b := s.memory.blocked[id]; b != nil && now.Before(b.until) && !s.memory.answered(step) {
 		s.requeueAfter(b.until.Sub(now))
 		return false, nil
 	}
@@ -117,6 +117,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 	case release.Skip:
 		rel.Status.Outcome = step.Outcome
 		return nil
+	case release.Resolve:
+		return r.resolveImages(ctx, s, rel)
 	case release.Begin:
 		return r.begin(ctx, s, rel, step)
 	case release.Make:

@@ -65,6 +65,8 @@ type Reconciler struct {
 	Archives *archive.Store
 	// Git looks at repositories.
 	Git *Follower
+	// registries are asked for digests of images.
+	registries *registries
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Clock and Since: see kube.SteadyClock.

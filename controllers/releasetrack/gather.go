@@ -31,7 +31,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view = release.View{
 		Now: now, Since: r.Since,
 		Track: release.Track{
-			Name: track.Name, Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
+			Name: track.Name, ResolveImages: resolves(track.Spec.Gates), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),

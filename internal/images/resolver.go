@@ -83,7 +83,12 @@ func (r *Resolver) Resolve(ctx context.Context, questions []Question) []Answer {
 	return out
 }
 
-func (r *Resolver) ask(ctx context.Context, q Question) Answer {
+func (r *Resolver) ask(ctx context.Context, q Question) (out Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			out = Answer{Err: &Error{Kind: Unreachable, Image: q.Image, message: "internal error while reading the registry's answer"}}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, r.image)
 	defer cancel()
 	ref, err := name.ParseReference(q.Image, name.WeakValidation)

@@ -35,6 +35,8 @@ type Bundle struct {
 	Images []Image
 	// Ignored are the objects that Options.Ignore left out. It is not part of the archive.
 	Ignored []Ignored
+	// Pins are the digests of images by tag, see Pinned; they are not part of the archive.
+	Pins map[string]string
 }
 
 // Ignored is an object of Git that is not part of the release.
