@@ -49,6 +49,7 @@ const (
 )
 
 // ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.images) || has(self.images)",message="images are set once"
 type ImmutableReleaseStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
