@@ -27,7 +27,12 @@ func newRegistries(live client.Reader) *registries {
 }
 
 // ask returns the digests of the images that a bundle names without one, in its order, and why some are missing.
-func (g *registries) ask(ctx context.Context, namespace string, b *render.Bundle) ([]v1alpha1.ResolvedImage, []*images.Error) {
+func (g *registries) ask(ctx context.Context, namespace string, b *render.Bundle) (digests []v1alpha1.ResolvedImage, problems []*images.Error) {
+	defer func() {
+		if p := recover(); p != nil { // over hostile input: it stalls that one release
+			digests, problems = nil, []*images.Error{images.Broken("of the release")}
+		}
+	}()
 	pulls := b.Pulls()
 	if len(pulls) == 0 {
 		return nil, nil
@@ -37,8 +42,6 @@ func (g *registries) ask(ctx context.Context, namespace string, b *render.Bundle
 	for i, p := range pulls {
 		questions[i] = images.Question{Image: p.Image.Reference(), Keys: reader.keyring(ctx, p)}
 	}
-	var digests []v1alpha1.ResolvedImage
-	var problems []*images.Error
 	for i, a := range g.resolver.Resolve(ctx, questions) {
 		if a.Err != nil {
 			imagesResolved.WithLabelValues(string(a.Err.Kind)).Inc()

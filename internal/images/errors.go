@@ -45,6 +45,11 @@ func (e *Error) Error() string { return "image " + e.Image + ": " + e.message }
 // Unwrap gives the cause, for errors.Is. Do not print it: it may hold what a registry has written.
 func (e *Error) Unwrap() error { return e.cause }
 
+// Broken is the error of an image over which the program itself fails.
+func Broken(image string) *Error {
+	return &Error{Kind: Unreachable, Image: image, message: "internal error while its registry is asked"}
+}
+
 // refusal is why the guard did not let a request or an answer pass.
 type refusal struct {
 	kind Kind

@@ -47,6 +47,7 @@ func NewResolver() *Resolver {
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   perImage,
 		ResponseHeaderTimeout: perImage,
+		MaxIdleConns:          100,
 		MaxIdleConnsPerHost:   2,
 		IdleConnTimeout:       30 * time.Second,
 		DisableCompression:    true, // a bound of a body is one of what is held in memory
@@ -86,7 +87,7 @@ func (r *Resolver) Resolve(ctx context.Context, questions []Question) []Answer {
 func (r *Resolver) ask(ctx context.Context, q Question) (out Answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			out = Answer{Err: &Error{Kind: Unreachable, Image: q.Image, message: "internal error while reading the registry's answer"}}
+			out = Answer{Err: Broken(q.Image)}
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, r.image)

@@ -310,7 +310,9 @@ func TestImagesOfStatusAreSetOnce(t *testing.T) {
 	patch := func(body string) error {
 		return suite.api.Status().Patch(t.Context(), rel.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body)))
 	}
-	image := func(digest string) string { return `{"status":{"images":[{"name":"web","tag":"1","digest":"` + digest + `"}]}}` }
+	image := func(digest string) string {
+		return `{"status":{"images":[{"name":"web","tag":"1","digest":"` + digest + `"}]}}`
+	}
 	if err := patch(image("latest")); !apierrors.IsInvalid(err) {
 		t.Errorf("what is no digest: %v", err)
 	}

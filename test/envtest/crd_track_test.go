@@ -81,6 +81,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.history.minAge":              duration([]any{"0s", "720h", "87600h"}, []any{"0", "87601h"}),
 		"spec.suspend":                     {[]any{true, false}, []any{"true", 1}},
 		"spec.serviceAccountName":          {[]any{"deployer", "a", "a.b-c"}, []any{nil, "", "Deployer", "-a", "a-", "a/b", "a b", long(254), 5}},
+		"spec.gates.images":                {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Warn", "", true}},
 		"spec.deletionPolicy":              {[]any{"Delete", "Orphan", nil}, []any{"delete", "Keep", "", true}},
 		"spec.pin":                         {[]any{"shop-1f2e3d4c5b", nil}, []any{"Shop", "a_b", "../x", "a.b", "-a", long(64)}},
 		"spec.ignore": {
@@ -177,6 +178,7 @@ func TestTrackDefaults(t *testing.T) {
 				"source":  map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
 				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m"},
 				"history": map[string]any{"keep": int64(10), "minAge": "720h", "max": int64(100)},
+				"gates":   map[string]any{"images": "Resolve", "hardening": "Warn"},
 			}
 			if diff := cmp.Diff(want, u.Object["spec"]); diff != "" {
 				t.Errorf("defaults (-want +got):\n%s", diff)
