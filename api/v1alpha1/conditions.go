@@ -122,4 +122,10 @@ const (
 	SharesTrafficReason         = "SharesTraffic"
 	// ForeignSelectorReason: a Service outside the track selects the pods that the run would have.
 	ForeignSelectorReason = "ForeignSelector"
+	// The registry was not able to say which digest a tag has (gate images: Resolve).
+	ResolvingImagesReason      = "ResolvingImages"
+	ImageNotFoundReason        = "ImageNotFound"
+	InvalidImageReason         = "InvalidImage"
+	RegistryUnauthorizedReason = "RegistryUnauthorized"
+	RegistryUnreachableReason  = "RegistryUnreachable"
 )

@@ -66,6 +66,7 @@ const (
 )
 
 // ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.images) || has(self.images)",message="images are set once"
 type ImmutableReleaseStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
@@ -127,6 +128,15 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Jobs []ReleaseJob `json:"jobs,omitempty"`
 
+	// images are the digests of tags that spec.images holds without one, because the registry could not be asked when the release was
+	// made. They are set once, before the first run is begun, and every run uses them. Absent when there was nothing to ask, and on a
+	// release that ran before digests were asked for: its later runs use the tags as they are.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="images are set once"
+	// +optional
+	Images []ResolvedImage `json:"images,omitempty"`
+
 	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Deletable.
 	// +listType=map
 	// +listMapKey=type
@@ -146,6 +156,23 @@ type RunReference struct {
 	// +kubebuilder:validation:Maximum=1000000000
 	// +required
 	Run int32 `json:"run"`
+}
+
+// ResolvedImage is the digest that a tag had in its registry.
+type ResolvedImage struct {
+	// name of the image, as in spec.images.
+	// +kubebuilder:validation:MaxLength=512
+	// +required
+	Name string `json:"name"`
+	// tag, as in spec.images.
+	// +kubebuilder:validation:MaxLength=128
+	// +optional
+	Tag string `json:"tag,omitempty"`
+	// digest of the image or of the index of images that the tag named.
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}$`
+	// +required
+	Digest string `json:"digest"`
 }
 
 // ReleaseJob is a Job of a run that has finished.

@@ -77,7 +77,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 	if s.done[id] {
 		return false, nil
 	}
-	if b := s.memory.blocked[id]; b != nil && now.Before(b.until) {
+	if b := s.memory.blocked[id]; b != nil && now.Before(b.until) && !s.memory.answered(step) {
 		s.requeueAfter(b.until.Sub(now))
 		return false, nil
 	}
@@ -118,6 +118,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
 	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail:
 		return r.note(ctx, s, rel, step)
+	case release.Resolve:
+		return r.resolveImages(ctx, s, rel)
 	case release.Begin:
 		return r.begin(ctx, s, rel, step)
 	case release.Make:

@@ -143,6 +143,12 @@ func (r *Reconciler) mayBeRefused(s *scope, o *render.StampedObject) bool {
 	if active := s.releases[s.plan.Active]; o.Object.GetKind() == "Service" && active != nil {
 		return differs(active, o)
 	}
+	if o.Class == v1alpha1.ClassInPlace {
+		key := release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}
+		if s.view.InPlace[key].Content != o.Source.Content {
+			return true // also when only the digest of an image is another one
+		}
+	}
 	return r.changed(s, o)
 }
 

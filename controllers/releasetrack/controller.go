@@ -66,6 +66,8 @@ type Reconciler struct {
 	Archives *archive.Store
 	// Git looks at repositories.
 	Git *Follower
+	// registries are asked for digests of images.
+	registries *registries
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.

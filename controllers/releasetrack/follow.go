@@ -30,6 +30,8 @@ type Follower struct {
 	events chan event.GenericEvent
 	// renders is shared by all tracks.
 	renders render.Cache
+	// registries are asked for the digests of the newest commit; nil: not.
+	registries *registries
 
 	mu     sync.Mutex
 	tracks map[types.NamespacedName]*following
@@ -130,10 +132,11 @@ func (f *Follower) start(ctx context.Context, req lookRequest) {
 	t.next = f.clock.Now().Add(req.interval - time.Duration(rand.Float64()*jitter*float64(req.interval))) //nolint:gosec // jitter needs no secrecy
 	f.mu.Unlock()
 	go func() {
-		f.slots <- struct{}{}
-		defer func() { <-f.slots }()
 		l := &look{request: req}
+		f.slots <- struct{}{}
 		l.found, l.err = safely(func() (*found, error) { return f.look(ctx, req) })
+		<-f.slots
+		f.resolve(ctx, l) // takes no place from others: a registry that hangs is not their business
 		gitLooks.WithLabelValues(resultOf(l)).Inc()
 		f.finish(l)
 	}()
@@ -165,11 +168,15 @@ func (f *Follower) finish(l *look) {
 		}
 	}
 	f.mu.Unlock()
-	if !known {
-		return
+	if known {
+		f.wake(l.request.track)
 	}
+}
+
+// wake lets a track be reconciled.
+func (f *Follower) wake(track types.NamespacedName) {
 	f.events <- event.GenericEvent{Object: &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{
-		Namespace: l.request.track.Namespace, Name: l.request.track.Name}}}
+		Namespace: track.Namespace, Name: track.Name}}}
 }
 
 // retryAfter: a failed look is repeated after a tenth of the interval, at least five seconds, at most the interval.

@@ -187,15 +187,15 @@ func (c *chain) name(track, commit string) (string, *v1alpha1.ReleaseRefusal) {
 	return base, nil
 }
 
-// workloadsFrom finds the newest earlier release whose workloads equal those of spec.
-func (c *chain) workloadsFrom(spec *v1alpha1.ImmutableReleaseSpec) string {
+// workloadsFrom finds the newest earlier release whose workloads equal those of a new one.
+func (c *chain) workloadsFrom(rel *v1alpha1.ImmutableRelease) string {
 	var best *v1alpha1.ImmutableRelease
 	for _, r := range c.releases {
 		if release.IsRefused(r) || release.IsSkipped(r) || release.IsFailed(r) || r.Spec.Digest == "" {
 			continue
 		}
 		active := r.Status.ActiveRun > 0
-		if release.SharesWorkloads(&r.Spec, spec) && (best == nil || active || (best.Status.ActiveRun == 0 && r.Spec.Sequence > best.Spec.Sequence)) {
+		if release.SharesWorkloads(r, rel) && (best == nil || active || (best.Status.ActiveRun == 0 && r.Spec.Sequence > best.Spec.Sequence)) {
 			best = r
 		}
 	}
@@ -304,7 +304,10 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 		return rel, nil
 	}
 	describeBundle(&rel.Spec, content.bundle, s.track.Namespace)
-	rel.Spec.WorkloadsFrom = c.workloadsFrom(&rel.Spec)
+	recordDigests(&rel.Spec, content.digests)
+	if !resolves(l.request.shape.Gates) || !release.LacksDigests(rel) {
+		rel.Spec.WorkloadsFrom = c.workloadsFrom(rel)
+	}
 	saved, err := r.Archives.Save(ctx, archiveKey(rel), content.encoded)
 	if errors.Is(err, archive.ErrTooLarge) {
 		rel.Spec.Digest, rel.Spec.Objects, rel.Spec.Images, rel.Spec.WorkloadsFrom = "", nil, nil, ""

@@ -101,7 +101,7 @@ func TestChainWorkloadsFrom(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			c := &chain{releases: tc.there}
-			if got := c.workloadsFrom(&next.Spec); got != tc.want {
+			if got := c.workloadsFrom(next); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})

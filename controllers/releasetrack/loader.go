@@ -32,9 +32,18 @@ type loader struct {
 	contents map[types.UID]*release.Content
 }
 
-// bundle returns a release's rendered objects, from memory or from its archive. A missing or changed archive is an error
-// that wraps archive.ErrMissing or archive.ErrChanged.
+// bundle returns a release's rendered objects with the digests that are known of its images.
 func (r *Reconciler) bundle(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
+	b, err := r.archived(ctx, rel)
+	if err != nil {
+		return nil, err
+	}
+	return b.Pinned(imagesOf(rel)), nil
+}
+
+// archived returns a release's rendered objects, from memory or from its archive. A missing or changed archive is an error
+// that wraps archive.ErrMissing or archive.ErrChanged.
+func (r *Reconciler) archived(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
 	if b := r.loader.get(rel.UID); b != nil {
 		return b, nil
 	}

@@ -63,6 +63,8 @@ type found struct {
 type rendered struct {
 	bundle  *render.Bundle
 	encoded []byte
+	// digests of images that it names by a tag; those that no registry told are not in it.
+	digests []v1alpha1.ResolvedImage
 	// contentDigest is over the files that were read.
 	contentDigest string
 	refusal       *v1alpha1.ReleaseRefusal

@@ -44,6 +44,8 @@ type trackMemory struct {
 	tried map[attempt]time.Time
 	// blocked are releases that the cluster refuses.
 	blocked map[attempt]*blockage
+	// questions to registries that were not answered when a reconcile ended, by release name.
+	questions map[string]*question
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
@@ -80,7 +82,7 @@ func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 	if t == nil || (uid != "" && t.uid != "" && t.uid != uid) {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
-			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, ended: map[string]endedPods{},
+			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, questions: map[string]*question{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
 	}
@@ -135,6 +137,7 @@ func (t *trackMemory) forgetRelease(name string) {
 	delete(t.adopting, name)
 	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool { return a.run.Release == name })
 	delete(t.waiting, name)
+	delete(t.questions, name)
 	maps.DeleteFunc(t.made, func(key release.RunKey, _ bool) bool { return key.Release == name })
 	maps.DeleteFunc(t.tried, func(a attempt, _ time.Time) bool { return a.run.Release == name })
 }

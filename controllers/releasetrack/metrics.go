@@ -19,6 +19,9 @@ var (
 	gitLooks = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_git_looks_total", Help: "Looks at remote repositories, by result (a reason, Unchanged or Changed).",
 	}, []string{"result"})
+	imagesResolved = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_image_resolutions_total", Help: "Tags of images that a registry was asked about, by result (Resolved, NotFound, Unauthorized, Unreachable or Invalid).",
+	}, []string{"result"})
 	rolloutSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "stele_rollout_duration_seconds", Help: "Time from the beginning of a run to the end of its traffic switch.",
 		Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800},
@@ -26,7 +29,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, rolloutSeconds)
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, rolloutSeconds)
 }
 
 // measured are the conditions that have a metric.

@@ -51,9 +51,12 @@ func CacheOptions() cache.Options {
 // New makes the reconciler of a manager. live reads and writes without a cache; namespace is the operator's own.
 func New(mgr ctrl.Manager, live client.Client, git *gitsource.Store, namespace string, gitWorkers int) *Reconciler {
 	clock := kube.NewSteadyClock()
+	registries := newRegistries(live)
+	follower := NewFollower(git, clock, gitWorkers)
+	follower.registries = registries
 	return &Reconciler{
 		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
-		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: NewFollower(git, clock, gitWorkers),
+		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: follower, registries: registries,
 		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(), permissions: newPermissions(live),
 	}
 }

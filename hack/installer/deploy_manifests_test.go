@@ -49,6 +49,7 @@ metadata: {name: shop, namespace: shop}
 spec:
   interval: 1s
   source: {url: "URL", ref: {branch: main}, path: ./deploy}
+  gates: {images: Ignore}
   serviceAccountName: deployer
   rollout: {progressDeadline: 6s, drain: 0s}
 `

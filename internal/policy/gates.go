@@ -117,7 +117,8 @@ var clusterGates = []Gate{
 }
 
 // registryReasons are those of resolving images.
-var registryReasons = []string{}
+var registryReasons = []string{v1alpha1.ResolvingImagesReason, v1alpha1.ImageNotFoundReason, v1alpha1.RegistryUnauthorizedReason,
+	v1alpha1.RegistryUnreachableReason}
 
 var byReason = func() map[string]Gate {
 	out := map[string]Gate{}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -33,10 +34,10 @@ func NameOfCollision(track, commit string) string {
 func SpecDigest(spec *v1alpha1.ImmutableReleaseSpec) string { return "sha256:" + digestOf(spec) }
 
 // SharesWorkloads reports whether two releases differ in Stable objects only: every object of another class is in both,
-// with the same digest. Releases without any such object share nothing.
-func SharesWorkloads(a, b *v1alpha1.ImmutableReleaseSpec) bool {
-	x, y := nonStable(a.Objects), nonStable(b.Objects)
-	if len(x) == 0 || len(x) != len(y) {
+// with the same digest, and their images are the same. Releases without any such object share nothing.
+func SharesWorkloads(a, b *v1alpha1.ImmutableRelease) bool {
+	x, y := nonStable(a.Spec.Objects), nonStable(b.Spec.Objects)
+	if len(x) == 0 || len(x) != len(y) || !slices.Equal(Images(a), Images(b)) {
 		return false
 	}
 	for o := range x {

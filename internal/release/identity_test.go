@@ -101,7 +101,8 @@ func TestSharesWorkloads(t *testing.T) {
 		"releases of Stable objects only are": {objects("Service web Stable 1"), objects("Service web Stable 1"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := &v1alpha1.ImmutableReleaseSpec{Objects: tc.a}, &v1alpha1.ImmutableReleaseSpec{Objects: tc.b}
+			a, b := &v1alpha1.ImmutableRelease{}, &v1alpha1.ImmutableRelease{}
+			a.Spec.Objects, b.Spec.Objects = tc.a, tc.b
 			if got := SharesWorkloads(a, b); got != tc.want {
 				t.Errorf("want %t, got %t", tc.want, got)
 			}

@@ -12,6 +12,8 @@ type StepKind string
 const (
 	// Skip records that a release never runs (Outcome says why).
 	Skip StepKind = "Skip"
+	// Resolve asks the registries for digests that the release lacks, before its first run is begun.
+	Resolve StepKind = "Resolve"
 	// Begin raises the run of a release, after asking the cluster whether it may run; nothing is created before that.
 	// With Shared set, the run uses the workloads of that run (status.workloads) and makes none; without, status.workloads
 	// is left as it is, because the traffic of an active release that is begun again still goes there.

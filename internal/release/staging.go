@@ -30,7 +30,7 @@ func (p *planner) advance() {
 		// What waits for a person is in no hurry.
 		p.waitBehindStaging()
 		p.drive()
-	case p.wish == p.staging, p.wish == nil, sameDigest(p.wish, p.staging) && !IsStandby(p.staging), p.committed():
+	case p.wish == p.staging, p.wish == nil, p.same(p.wish, p.staging) && !IsStandby(p.staging), p.committed():
 		p.waitBehindStaging()
 		p.drive()
 	default:
@@ -78,7 +78,7 @@ func (p *planner) cannotStart(r *v1alpha1.ImmutableRelease) bool {
 
 // changesNothing: the release was not started yet, and what it holds runs already. A person who pins it gets it run.
 func (p *planner) changesNothing(r *v1alpha1.ImmutableRelease) bool {
-	return p.active != nil && sameDigest(p.active, r) && IsPending(r) && !p.byPin && !p.rejected(p.active) && !p.rollingBack()
+	return p.active != nil && p.same(p.active, r) && IsPending(r) && !p.byPin && !p.rejected(p.active) && !p.rollingBack()
 }
 
 // begin raises the run above every run that was ever seen, in status or on a label. The first run of a release that differs
@@ -90,8 +90,13 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 			run = max(run, key.Run)
 		}
 	}
+	if p.mustResolve(r) {
+		p.add(Step{Kind: Resolve, Release: r.Name, Run: run + 1})
+		return
+	}
 	step := Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why}
-	if run == 0 && p.active != nil && !p.rejected(p.active) && !p.rollingBack() && r.Spec.WorkloadsFrom == p.active.Name && p.workloadsLive() {
+	if run == 0 && p.active != nil && !p.rejected(p.active) && !p.rollingBack() && r.Spec.WorkloadsFrom == p.active.Name &&
+		slices.Equal(Images(r), Images(p.active)) && p.workloadsLive() {
 		key := ActiveKey(p.active)
 		step.Shared = &key
 	}

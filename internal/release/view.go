@@ -66,6 +66,8 @@ type Track struct {
 	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
+	// ResolveImages: gate images is Resolve.
+	ResolveImages bool
 	// Head is the release of the newest commit that changes the path.
 	Head string
 	// Restart is what the annotation stele.dev/restart says and nobody has answered yet; empty: nothing.

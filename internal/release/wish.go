@@ -152,12 +152,12 @@ func hasWorked(r *v1alpha1.ImmutableRelease) bool {
 
 // sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.
 func (p *planner) sameContent(c *v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
-	if p.active != nil && p.active.Spec.Digest == c.Spec.Digest && !p.rejected(p.active) && !p.rollingBack() {
+	if equalContent(p.active, c) && !p.rejected(p.active) && !p.rollingBack() {
 		return p.active
 	}
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range sorted(p.view.Releases) {
-		if r.Spec.Digest == c.Spec.Digest && hasWorked(r) && !p.rejected(r) {
+		if equalContent(r, c) && hasWorked(r) && !p.rejected(r) {
 			found = r
 		}
 	}

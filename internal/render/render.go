@@ -47,6 +47,8 @@ type Bundle struct {
 	Ignored []Ignored
 	// Warnings are what the gates found without refusing it. They are not part of the archive.
 	Warnings []policy.Finding
+	// Pins are the digests of images by tag, see Pinned; they are not part of the archive.
+	Pins map[string]string
 }
 
 // Ignored is an object of Git that is not part of the release.

@@ -31,6 +31,7 @@ type stamper struct {
 	names map[objectKey]*Object // whose names change
 	extra []NameReference       // references of the track
 	fleet fleet
+	pins  map[string]string
 }
 
 // Stamp gives the objects the names, labels, selectors and references of one run. It is a pure function of the bundle
@@ -40,7 +41,7 @@ func (b *Bundle) Stamp(id Identity) (*Stamped, error) {
 	if err := id.check(); err != nil {
 		return nil, err
 	}
-	s := stamper{id: id, names: renamed(b.Objects), extra: b.NameReferences, fleet: fleetOf(b.Objects, id.Track)}
+	s := stamper{id: id, names: renamed(b.Objects), extra: b.NameReferences, fleet: fleetOf(b.Objects, id.Track), pins: b.Pins}
 	out := &Stamped{Objects: make([]StampedObject, 0, len(b.Objects))}
 	taken := make(map[objectKey]bool, len(b.Objects))
 	for i := range b.Objects {
@@ -118,6 +119,7 @@ func (s *stamper) stampPods(src *Object, rule kindRule, obj map[string]any) {
 	if spec == nil {
 		return
 	}
+	pinImages(spec, s.pins)
 	if isVersioned(src.Class) {
 		s.narrowTerms(spec, podLabels(rule, src.Object.Object, s.id.Track))
 	}

@@ -28,6 +28,7 @@ spec:
     ref: {branch: main}
     path: ./deploy
   serviceAccountName: deployer
+  gates: {images: Ignore}
   rollout: {progressDeadline: 2m, drain: 1s, terminationDeadline: 2m}
 `
 

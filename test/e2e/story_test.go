@@ -186,6 +186,7 @@ func (s *story) makeTrack(name string, change ...func(*v1alpha1.ReleaseTrack)) {
 	seconds := func(n int) metav1.Duration { return metav1.Duration{Duration: time.Duration(n) * time.Second} }
 	t := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, Name: name}, Spec: v1alpha1.ReleaseTrackSpec{
 		Interval: seconds(1), Timeout: seconds(10), ServiceAccountName: "deployer",
+		Gates:   v1alpha1.Gates{Images: v1alpha1.ImagesIgnore}, // they do not exist
 		Source:  v1alpha1.TrackSource{URL: s.git.HTTPURL(s.ns), Ref: v1alpha1.GitRef{Branch: "main"}, Path: "./deploy"},
 		Rollout: v1alpha1.Rollout{ProgressDeadline: seconds(120), Drain: seconds(1), TerminationDeadline: seconds(120)},
 	}}

@@ -135,14 +135,14 @@ spec:
 // neverReady is the annotation that keeps pods from getting ready.
 const neverReady = readyAnnotation + `: "false"`
 
-// newTrack is a track of a repository of the shared server, with short times.
+// newTrack is a track of a repository of the shared server, with short times. Its images do not exist: no registry is asked.
 func newTrack(namespace, name, repo string) *v1alpha1.ReleaseTrack {
 	return &v1alpha1.ReleaseTrack{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.ReleaseTrackSpec{
 			Interval: metav1.Duration{Duration: 2 * time.Second}, Timeout: metav1.Duration{Duration: 5 * time.Second},
-			ServiceAccountName: "deployer",
-			Source:             v1alpha1.TrackSource{URL: suite.git.HTTPURL(repo), Path: "./deploy", Ref: v1alpha1.GitRef{Branch: "main"}},
+			ServiceAccountName: "deployer", Gates: v1alpha1.Gates{Images: v1alpha1.ImagesIgnore},
+			Source: v1alpha1.TrackSource{URL: suite.git.HTTPURL(repo), Path: "./deploy", Ref: v1alpha1.GitRef{Branch: "main"}},
 			Rollout: v1alpha1.Rollout{ProgressDeadline: metav1.Duration{Duration: time.Minute},
 				TerminationDeadline: metav1.Duration{Duration: time.Minute}},
 		},

@@ -299,3 +299,31 @@ func mergeOf(from, to map[string]any) map[string]any {
 	}
 	return out
 }
+
+// The digests that a registry told are set once: what a release runs does not change, whoever writes its status.
+func TestImagesOfStatusAreSetOnce(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	rel := parse(t, fullRelease)
+	rel.SetNamespace(ns)
+	create(t, rel)
+	patch := func(body string) error {
+		return suite.api.Status().Patch(t.Context(), rel.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body)))
+	}
+	image := func(digest string) string {
+		return `{"status":{"images":[{"name":"web","tag":"1","digest":"` + digest + `"}]}}`
+	}
+	if err := patch(image("latest")); !apierrors.IsInvalid(err) {
+		t.Errorf("what is no digest: %v", err)
+	}
+	for _, body := range []string{`{"status":{"phase":"Pending"}}`, image(hash), image(hash), `{"status":{"phase":"Active"}}`} {
+		if err := patch(body); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for _, body := range []string{image("sha256:" + strings.Repeat("b", 64)), `{"status":{"images":[]}}`, `{"status":{"images":null}}`} {
+		if err := patch(body); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "images are set once") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}

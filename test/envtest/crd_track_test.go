@@ -86,6 +86,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.history.minAge":              duration([]any{"0s", "720h", "87600h"}, []any{"0", "87601h"}),
 		"spec.suspend":                     {[]any{true, false}, []any{"true", 1}},
 		"spec.serviceAccountName":          {[]any{"deployer", "a", "a.b-c"}, []any{nil, "", "Deployer", "-a", "a-", "a/b", "a b", long(254), 5}},
+		"spec.gates.images":                {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Warn", "", true}},
 		"spec.deletionPolicy":              {[]any{"Delete", "Orphan", nil}, []any{"delete", "Keep", "", true}},
 		"spec.pin":                         {[]any{"shop-1f2e3d4c5b", nil}, []any{"Shop", "a_b", "../x", "a.b", "-a", long(64)}},
 		"spec.ignore": {
@@ -102,7 +103,6 @@ func TestTrackValidation(t *testing.T) {
 		// tested with the list
 		"spec.nameReferences[].group": {}, "spec.nameReferences[].kind": {}, "spec.nameReferences[].path": {},
 		"spec.nameReferences[].target.group": {}, "spec.nameReferences[].target.kind": {},
-		"spec.gates.images":    {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Enforce", "Warn", "", true}},
 		"spec.gates.hardening": {[]any{"Enforce", "Warn", "Ignore", nil}, []any{"enforce", "Require", "Error", "", false}},
 		"spec.gates.records":   {nil, []any{"Warn"}}, // comes with the code that obeys it
 		"spec.history.keep":    {[]any{0, 10, 100}, []any{-1, 101, 2147483648, 1.5, "10"}},

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 // classify gives an error its kind. It is called once, where an error leaves this package.
@@ -30,7 +31,7 @@ func (c *Config) classify(ctx context.Context, doing string, err error) error {
 	var badCert x509.CertificateInvalidError
 	var badTLS *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var refused *refusedAddressError
+	var refused *outbound.RefusedAddressError
 	var dns *net.DNSError
 	var op *net.OpError
 	switch {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 // HTTP makes HTTP clients. Clients with the same trust and proxy share their connections, whatever repository and
@@ -67,7 +68,7 @@ func (h *HTTP) transport(c *Config) (*http.Transport, error) {
 	}
 	t := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
+		DialContext:         outbound.Dialer.DialContext,
 		TLSClientConfig:     conf,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 8,
