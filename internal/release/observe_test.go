@@ -136,6 +136,13 @@ func TestAfterAFailedObservation(t *testing.T) {
 			view: given(active("a", 1, resumed), active("b", 2, condemned)).serves("b", 1).runs("a", 1, Current).with(observes).with(manual).View,
 			want: []string{"Switch a/1"},
 		},
+		"a track that is held goes back all the same": {
+			view: failing(Current).with(func(v *View) { v.Track.Held = &Problem{v1alpha1.BelowFloorReason, "below the floor"} }).View,
+			want: []string{"Resume a/1"},
+		},
+		"and so does one whose head is not known": {
+			view: failing(Current).head("").View, want: []string{"Resume a/1"},
+		},
 		"without an earlier release, it serves on and says so": {
 			view:        given(active("b", 2, condemned)).serves("b", 1).runs("b", 1, Failing).with(observes).View,
 			wantStalled: map[string]string{"b": v1alpha1.ObservationFailedReason},

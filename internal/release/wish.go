@@ -75,19 +75,19 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
 // below the active one: an older release runs only when a person pins it (or when Git itself points at it). Below a release
 // that failed, only one that has taken traffic is good enough: after a pin is removed, the track goes on to the newest
-// release that worked. A head that is not known (yet) changes nothing, and so
-// does a track that is held, but for an active release that a person has rejected.
+// release that worked. A head that is not known (yet) changes nothing, and so does a track that is held, but for an active release
+// that a person has rejected. Before all that, an active release that has failed its observation gives way.
 func (p *planner) chooseNewest() {
+	list := sorted(p.view.Releases)
+	if p.goesBackFirst(list) {
+		return
+	}
 	head := p.byName[p.view.Track.Head]
 	if head == nil || p.held() && (p.active == nil || !p.rejected(p.active)) {
 		p.changeNothing()
 		return
 	}
 	failed := false
-	list := sorted(p.view.Releases)
-	if p.goesBackFirst(list) {
-		return
-	}
 	p.wish = p.active
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
@@ -110,9 +110,6 @@ func (p *planner) chooseNewest() {
 		if failed && !hasWorked(c) {
 			p.bound = max(p.bound, c.Spec.Sequence)
 		} else if p.consider(c) {
-			return
-		}
-		if p.active != nil && !p.rejected(p.active) && c.Spec.Sequence < p.active.Spec.Sequence && head.Spec.Sequence > p.active.Spec.Sequence {
 			return
 		}
 	}
