@@ -172,6 +172,9 @@ func (m *model) commit(name string, content *Content, f fate, options ...option)
 	r.CreationTimestamp = metav1.NewTime(m.now)
 	r.Spec.Source.Commit = name
 	r.Status.Times.Created = at(m.now)
+	if m.chance(0.4) {
+		r.Spec.Images = []v1alpha1.ReleaseImage{{Name: "web", Tag: "1"}}
+	}
 	if content != nil {
 		for _, s := range content.Services {
 			r.Spec.Objects = append(r.Spec.Objects, v1alpha1.ReleaseObject{Kind: "Service", Name: s, Class: v1alpha1.ClassStable})
@@ -502,6 +505,8 @@ func (m *model) do(s Step) {
 	switch s.Kind {
 	case Skip:
 		r.Status.Outcome = s.Outcome
+	case Resolve:
+		m.resolve(r)
 	case Begin:
 		m.begin(r, s)
 	case Make:
@@ -587,6 +592,9 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 	if m.track.Rejected[r.Name] && r != m.active() {
 		m.violate("%s is begun, though its commit is rejected", r.Name)
 	}
+	if m.track.ResolveImages && r.Status.Run == 0 && LacksDigests(r) {
+		m.violate("%s is begun without the digests of its images", r.Name)
+	}
 	if s.Run <= r.Status.Run {
 		m.violate("run %d of %s is not above %d", s.Run, r.Name, r.Status.Run)
 	}
@@ -604,6 +612,18 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 		r.Status.Workloads = &v1alpha1.RunReference{Release: s.Shared.Release, Run: s.Shared.Run}
 	}
 	r.Status.Times.Staged, r.Status.Times.Superseded, r.Status.Times.Retired = at(m.now), nil, nil
+}
+
+// resolve asks a registry, which is down now and then; equal objects name equal images.
+func (m *model) resolve(r *v1alpha1.ImmutableRelease) {
+	switch {
+	case r.Status.Run > 0 || len(r.Status.Images) > 0:
+		m.violate("%s asks a registry again", r.Name)
+	case m.chance(0.4):
+		m.logf("    the registry is down")
+	default:
+		r.Status.Images = []v1alpha1.ResolvedImage{{Name: "web", Tag: "1", Digest: r.Spec.Digest}}
+	}
 }
 
 // resume takes the last run of an ended release up again.

@@ -30,7 +30,7 @@ func TestSimulation(t *testing.T) {
 					done[kind] += n
 				}
 			}
-			for _, kind := range []StepKind{Skip, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
+			for _, kind := range []StepKind{Skip, Resolve, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
 				Supersede, Fail, Stand, Promote, Overlap, Pass, Condemn, Resume, Terminate, Confirm, Sweep, Prune, Forget} {
 				if done[kind] < 20 {
 					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
@@ -50,7 +50,7 @@ func simulate(t *testing.T, seed uint64) *model {
 		m.logf("a person promotes")
 	}
 	m.track.Overlap = time.Duration(m.rng.IntN(3)) * 20 * time.Second
-	m.calm = m.chance(0.4)
+	m.calm, m.track.ResolveImages = m.chance(0.4), m.chance(0.5)
 	m.track.Observe = time.Duration(m.rng.IntN(3)) * 5 * time.Minute
 	for range simulationEvents {
 		m.happen()
