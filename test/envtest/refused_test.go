@@ -197,10 +197,10 @@ func TestObjectThatTheServerRefuses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.deadline(3 * time.Second)
-	bad := s.commit(with(shop("web", "2"), "deploy/big.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: big\n  annotations:\n    note: "+
-		strings.Repeat("x", 300<<10)+"\ndata: {}\n"))
+	port := strings.Replace(deployment("port", "1", ""), "        envFrom:\n        - configMapRef:\n            name: port-config\n", "        ports:\n        - containerPort: 70000\n", 1)
+	bad := s.commit(with(shop("web", "2"), "deploy/port.yaml", port))
 	name := releaseOf("shop", bad)
-	s.refused(name, v1alpha1.RefusedByClusterReason, "ConfigMap", "big-", "Too long")
+	s.refused(name, v1alpha1.RefusedByClusterReason, "Deployment", "port-", "containerPort")
 	s.untouched()
 	untilPhase(t, s.ns, name, v1alpha1.PhaseFailed)
 	s.untilNothingLeft(name)
