@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
 )
@@ -27,9 +28,9 @@ type closure struct {
 type kustDir struct {
 	file    string // the kustomization file
 	k       types.Kustomization
-	bases   []string // folders that it uses, as often as it uses them
-	files   []string // files that it uses
-	inlined int      // bytes of the kustomization file itself
+	bases   []string   // folders that it uses, as often as it uses them
+	files   []string   // files that it uses
+	inlined int        // bytes of the kustomization file itself
 	node    *yaml.Node // for the lines of its fields; nil when the file is generated
 }
 
