@@ -60,7 +60,7 @@ func (m *sample) push(n int) {
 	m.Helper()
 	files, err := m.Files(n)
 	m.must(err)
-	var gone []string
+	var gone []string // files that this commit deletes
 	if n > 1 {
 		before, err := m.Files(n - 1)
 		m.must(err)
@@ -106,6 +106,7 @@ func (m *sample) becomes(track string, n int) {
 		m.replaces(track, name, want)
 	default:
 		m.refusedOrFailed(name, want)
+		m.Expect(m.track(track).Status.ActiveRelease).To(gomega.Equal(m.active[track]), "what served serves on")
 	}
 	if m.active[track] != "" {
 		m.present(track, want)
