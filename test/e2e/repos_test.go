@@ -162,13 +162,16 @@ func (m *sample) refusedOrFailed(name string, want repos.Expectation) {
 // present: what has to be there is there, and what has to be gone is gone.
 func (m *sample) present(track string, want repos.Expectation) {
 	m.Helper()
+	there := func(objects []string) func() []string {
+		return func() []string {
+			return strings.Fields(m.kubectl(append([]string{"get", "-o", "name", "--ignore-not-found"}, m.names(objects)...)...))
+		}
+	}
 	if len(want.Has) > 0 {
-		m.kubectl(append([]string{"get", "-o", "name"}, m.names(want.Has)...)...)
+		m.Eventually(there(want.Has)).Should(gomega.HaveLen(len(want.Has)), "%v", want.Has)
 	}
 	if len(want.Gone) > 0 {
-		m.Eventually(func() string {
-			return m.kubectl(append([]string{"get", "-o", "name", "--ignore-not-found"}, m.names(want.Gone)...)...)
-		}).Should(gomega.BeEmpty())
+		m.Eventually(there(want.Gone)).Should(gomega.BeEmpty())
 	}
 	for _, service := range want.Serves {
 		m.Eventually(func() []string { return m.podsBehind(service) }).ShouldNot(gomega.BeEmpty(), track+": "+service)
