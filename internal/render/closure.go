@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
 )
@@ -27,9 +28,10 @@ type closure struct {
 type kustDir struct {
 	file    string // the kustomization file
 	k       types.Kustomization
-	bases   []string // folders that it uses, as often as it uses them
-	files   []string // files that it uses
-	inlined int      // bytes of the kustomization file itself
+	bases   []string   // folders that it uses, as often as it uses them
+	files   []string   // files that it uses
+	inlined int        // bytes of the kustomization file itself
+	node    *yaml.Node // for the lines of its fields; nil when the file is generated
 }
 
 // role says how kustomize reads a file.
@@ -177,6 +179,7 @@ func (k *closure) readKustomization(dir string) (*kustDir, error) {
 	if len(docs) != 1 {
 		return nil, bad(d.file, fmt.Sprintf("%d documents in a kustomization file", len(docs)), "write one")
 	}
+	d.node = docs[0].node
 	canonical, err := canonicalJSON(docs[0].value)
 	if err != nil {
 		return nil, bad(d.file, "not a kustomization", "")
@@ -208,7 +211,7 @@ func (k *closure) use(d *kustDir, name string, as role) {
 func (k *closure) base(d *kustDir, field, name string, chain []string) error {
 	for _, up := range chain {
 		if below(up, name) {
-			return k.c.take(refuse(Problem{Reason: ReasonCyclicBase, File: d.file, Field: field,
+			return k.c.take(refuse(Problem{Reason: ReasonCyclicBase, File: d.file, Line: fieldLine(d.node, field), Field: field,
 				Message: "the folder contains the one that uses it", Fix: "put what both need in a folder of its own"}))
 		}
 	}
@@ -218,7 +221,7 @@ func (k *closure) base(d *kustDir, field, name string, chain []string) error {
 
 // refused reports a problem of an entry of a kustomization file.
 func (k *closure) refused(d *kustDir, field, reason, message, fix string) {
-	k.c.add(Problem{Reason: reason, File: d.file, Field: field, Message: message, Fix: fix})
+	k.c.add(Problem{Reason: reason, File: d.file, Line: fieldLine(d.node, field), Field: field, Message: message, Fix: fix})
 }
 
 // locate resolves an entry to an existing path of the repository.

@@ -145,7 +145,7 @@ func isInline(s string) bool {
 func (k *closure) inline(d *kustDir, e entry) []document {
 	docs, bad := parseFile(d.file, []byte(e.value))
 	for i := range bad {
-		bad[i].Line, bad[i].Field = 0, e.field
+		bad[i].Line, bad[i].Field = fieldLine(d.node, e.field), e.field
 	}
 	k.c.add(bad...)
 	if len(bad) > 0 {

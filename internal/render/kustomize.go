@@ -54,7 +54,7 @@ func (k *closure) build(c *problems, cache *Cache) ([]*item, error) {
 
 // run writes what was checked into an in-memory file system and runs kustomize on it.
 func (k *closure) run(c *problems) ([]builtObject, error) {
-	mem := filesys.MakeFsInMemory()
+	mem := newMemory()
 	origins := map[objectKey]origin{}
 	words := newVocabulary()
 	for _, it := range k.named {
@@ -70,8 +70,8 @@ func (k *closure) run(c *problems) ([]builtObject, error) {
 			continue
 		}
 		longest = max(longest, len(data))
-		if err := writeMem(mem, name, data); err != nil {
-			return nil, err
+		if data != nil {
+			mem.add(name, data)
 		}
 	}
 	for _, d := range k.dirs {
@@ -79,9 +79,7 @@ func (k *closure) run(c *problems) ([]builtObject, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := writeMem(mem, d.file, data); err != nil {
-			return nil, err
-		}
+		mem.add(d.file, data)
 		words.path(d.file)
 	}
 	room := k.checkWeight(longest, c)
@@ -181,16 +179,6 @@ func yamlSafe(data []byte) []byte {
 
 func notYAML(r rune) bool {
 	return r >= 0x7f && r <= 0x9f || r == 0xfeff || r == 0xfffe || r == 0xffff
-}
-
-func writeMem(mem filesys.FileSystem, name string, data []byte) error {
-	if data == nil {
-		return nil
-	}
-	if err := mem.WriteFile("/"+name, data); err != nil {
-		return fmt.Errorf("copying %q: %w", name, err)
-	}
-	return nil
 }
 
 // customSchema reports whether the build changes the global schema.

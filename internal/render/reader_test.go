@@ -93,7 +93,7 @@ func TestVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const kustomize, version = "sigs.k8s.io/kustomize/api v0.21.1", "stele.dev/render/v1"
+	const kustomize, version = "sigs.k8s.io/kustomize/api v0.21.1", "stele.dev/render/v2"
 	if !strings.Contains(string(mod), kustomize) || Version != version {
 		t.Errorf("kustomize or Version changed: change both here together")
 	}

@@ -87,7 +87,7 @@ func (s *story) makeNamespace(name string) {
 var capital = regexp.MustCompile("([a-z])([A-Z])")
 
 func kebab(test string) string {
-	return strings.ToLower(capital.ReplaceAllString(strings.TrimPrefix(test, "Test"), "$1-$2"))
+	return strings.ReplaceAll(strings.ToLower(capital.ReplaceAllString(strings.TrimPrefix(test, "Test"), "$1-$2")), "/", "-")
 }
 
 // end checks the invariants, says what is there when the story failed, and lets the tracks go without waiting for them.
