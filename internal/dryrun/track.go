@@ -153,5 +153,12 @@ func check(object, schema map[string]any) error {
 	object = maps.Clone(object)
 	delete(object, "metadata")
 	result := validate.NewSchemaValidator(&parsed, nil, "", strfmt.Default).Validate(object)
-	return errors.Join(result.Errors...)
+	var wrong []string
+	for _, err := range result.Errors {
+		wrong = append(wrong, strings.TrimPrefix(err.Error(), "."))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "; ")) // on one line: what goes to the terminal is cleaned of line ends
 }
