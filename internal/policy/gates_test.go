@@ -108,6 +108,8 @@ func TestImagesRequire(t *testing.T) {
 		"tags with Require": {v1alpha1.ImagesRequire, "containers: [{name: a, image: a:1}, {name: b, image: b" + digest + "}]\ninitContainers: [{name: i, image: i}]\n" +
 			"ephemeralContainers: [{name: e, image: e}]\nvolumes: [{name: v, image: {reference: v}}, {name: w, emptyDir: {}}]",
 			[]string{"images containers[0].image", "images ephemeralContainers[0].image", "images initContainers[0].image", "images volumes[0].image.reference"}},
+		"a long name that begins like a number": {v1alpha1.ImagesRequire, "containers: [{name: a, image: 123456789012.dkr.registry.example/shop/web" + digest + "}]\n" +
+			"volumes: [{name: v, image: {reference: 10.0.0.1:5000/shop/web" + digest + "}}]", nil},
 		"digests with Require":               {v1alpha1.ImagesRequire, "containers: [{name: a, image: a:1" + digest + "}]", nil},
 		"tags with Resolve":                  {v1alpha1.ImagesResolve, "containers: [{name: a, image: a:1}]", nil},
 		"tags by default":                    {"", "containers: [{name: a, image: a:1}]", nil},
