@@ -40,7 +40,7 @@ func AsRefusal(err error) (release.Problem, bool) {
 // conflicts, a server that restarts) stays what it is and is tried again with backoff. what names the object.
 func Classify(err error, what string) error {
 	refuse := func(reason, hint string) error {
-		return &Refusal{Problem: release.Problem{Reason: reason, Message: what + ": " + err.Error() + hint}, Err: err}
+		return &Refusal{Problem: release.Problem{Reason: reason, Message: what + ": " + withoutValues(err.Error()) + hint}, Err: err}
 	}
 	switch {
 	case err == nil:
@@ -54,7 +54,7 @@ func Classify(err error, what string) error {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "):
 		return refuse(v1alpha1.OperatorNotAllowedReason, ". Give the operator this right in the namespace")
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
-		apierrors.IsMethodNotSupported(err):
+		apierrors.IsMethodNotSupported(err), isMistyped(err):
 		return refuse(v1alpha1.RefusedByClusterReason, "")
 	case apierrors.IsNotFound(err) && isNamespace(err):
 		return refuse(v1alpha1.RefusedByClusterReason, "")
@@ -62,6 +62,23 @@ func Classify(err error, what string) error {
 		return refuse(v1alpha1.UnknownKindReason, "")
 	}
 	return err
+}
+
+// mistyped is what server-side apply says of a field of another type: with status 500, although nothing is wrong with the server.
+const mistyped = "failed to create typed patch object"
+
+func isMistyped(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && strings.Contains(status.Status().Message, mistyped)
+}
+
+// withoutValues leaves out the value that server-side apply has found in place of another type: a number may be a password. What
+// comes after it is left out too, because nothing says where it ends.
+func withoutValues(message string) string {
+	if before, _, found := strings.Cut(message, ", got &value."); found {
+		return before + ", got something else"
+	}
+	return message
 }
 
 // isNamespace: it is the namespace that was not found, and not the kind.

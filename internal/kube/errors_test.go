@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -43,7 +44,10 @@ func TestClassify(t *testing.T) {
 		"timeout":              {apierrors.NewTimeoutError("late", 1), "", ""},
 		"unauthorized":         {apierrors.NewUnauthorized("token"), "", ""},
 		"connection":           {errors.New("connection reset by peer"), "", ""},
-		"wrapped":              {fmt.Errorf("while creating: %w", apierrors.NewBadRequest("no such field")), v1alpha1.RefusedByClusterReason, "no such field"},
+		"a field of another type": {&apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 500,
+			Message: `failed to create typed patch object (shop/db; apps/v1, Kind=StatefulSet): .spec.value: expected string, got &value.valueUnstructured{Value:7331733173}`}},
+			v1alpha1.RefusedByClusterReason, ".spec.value: expected string, got something else"},
+		"wrapped": {fmt.Errorf("while creating: %w", apierrors.NewBadRequest("no such field")), v1alpha1.RefusedByClusterReason, "no such field"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +64,9 @@ func TestClassify(t *testing.T) {
 			}
 			if !strings.Contains(problem.Message, "ConfigMap shop/a: ") || !strings.Contains(problem.Message, tc.hint) {
 				t.Errorf("message %q lacks the object or %q", problem.Message, tc.hint)
+			}
+			if strings.Contains(problem.Message, "7331733173") {
+				t.Errorf("message %q holds a value", problem.Message)
 			}
 			if again, ok := AsRefusal(fmt.Errorf("Make shop-1: %w", got)); !ok || again != problem {
 				t.Error("a wrapped refusal is not found")
