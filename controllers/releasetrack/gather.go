@@ -31,7 +31,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view = release.View{
 		Now: now, Since: r.Since,
 		Track: release.Track{
-			Name: track.Name, ResolveImages: resolves(track.Spec.Gates), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
+			Name: track.Name, ResolveImages: mustResolve(track.Spec.Gates, r.Floor), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			Promote: s.promote(), Manual: s.manual(), Overlap: track.Spec.Rollout.Overlap.Duration, Observe: track.Spec.Rollout.Observe.Duration,
 			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), KeepFailed: track.Spec.Rollout.KeepFailed.Duration,

@@ -12,6 +12,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/images"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -22,6 +23,13 @@ const registryPatience = 500 * time.Millisecond
 // resolves: tags are resolved to digests.
 func resolves(g v1alpha1.Gates) bool {
 	return cmp.Or(g.Images, v1alpha1.ImagesResolve) == v1alpha1.ImagesResolve
+}
+
+// mustResolve: what lacks digests is not begun. Require, or a floor of the cluster, wants no less than Resolve does: a release that was
+// made before and has never run is no way around them, by a pin for example.
+func mustResolve(g v1alpha1.Gates, floor policy.Floor) bool {
+	asked := func(i v1alpha1.ImageGate) bool { return i != "" && i != v1alpha1.ImagesIgnore }
+	return asked(policy.Effective(g).Images) || asked(floor.Images)
 }
 
 // imagesOf are the images of a release with what is known of their digests.

@@ -17,6 +17,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/images"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/test/testkit/imageserver"
 )
@@ -70,6 +71,25 @@ func pendingOf(t *testing.T, r *Reconciler, manifest string, digests ...v1alpha1
 func withRegistries(r *Reconciler) *Reconciler {
 	r.registries, r.permissions = newRegistries(r.Live), newPermissions(r.Live)
 	return r
+}
+
+func TestMustResolve(t *testing.T) {
+	for _, tc := range []struct {
+		gate, floor v1alpha1.ImageGate
+		want        bool
+	}{
+		{"", "", true},
+		{v1alpha1.ImagesResolve, v1alpha1.ImagesIgnore, true},
+		{v1alpha1.ImagesRequire, "", true},
+		{v1alpha1.ImagesIgnore, "", false},
+		{v1alpha1.ImagesIgnore, v1alpha1.ImagesIgnore, false},
+		{v1alpha1.ImagesIgnore, v1alpha1.ImagesResolve, true},
+		{v1alpha1.ImagesIgnore, v1alpha1.ImagesRequire, true},
+	} {
+		if got := mustResolve(v1alpha1.Gates{Images: tc.gate}, policy.Floor{Images: tc.floor}); got != tc.want {
+			t.Errorf("gate %q, floor %q: %v", tc.gate, tc.floor, got)
+		}
+	}
 }
 
 func TestResolveImages(t *testing.T) {

@@ -66,7 +66,7 @@ type Track struct {
 	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
-	// ResolveImages: gate images is Resolve.
+	// ResolveImages: gate images, or the floor of the cluster, is not Ignore.
 	ResolveImages bool
 	// Head is the release of the newest commit that changes the path.
 	Head string

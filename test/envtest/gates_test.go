@@ -215,6 +215,34 @@ func TestBelowFloor(t *testing.T) {
 	})
 }
 
+// A release that never ran, because its registry was down, is no way around the floor: pinned on a track that is below it, it waits
+// for the digests of its images.
+func TestPinBelowFloorResolves(t *testing.T) {
+	t.Parallel()
+	ns, registry := newNamespace(t), newRegistry(t)
+	repo := newRepo(t, ns)
+	registry.Stop()
+	only := commit(t, repo, imageShop(registry, "1", "hello"))
+	startOperator(t, operatorOptions{floor: policy.Floor{Images: v1alpha1.ImagesResolve, Hardening: v1alpha1.GateIgnore}}, ns)
+	create(t, resolving(ns))
+	refused := func() {
+		untilCondition(t, releaseConditions(ns, releaseOf("shop", only)), v1alpha1.AcceptedCondition, metav1.ConditionFalse, v1alpha1.RegistryUnreachableReason)
+	}
+	refused()
+	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) {
+		track.Spec.Gates.Images, track.Spec.Pin = v1alpha1.ImagesIgnore, releaseOf("shop", only)
+	})
+	untilCondition(t, trackConditions(ns, "shop"), v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.BelowFloorReason)
+	settled()
+	refused()
+	untilPhase(t, ns, releaseOf("shop", only), v1alpha1.PhasePending)
+	if err := registry.Start(); err != nil {
+		t.Fatal(err)
+	}
+	digest := push(t, registry, "shop/web:1")
+	untilRuns(t, ns, releaseOf("shop", only), 1, registry.Host()+"/shop/web:1@"+digest)
+}
+
 // untilServing waits until a release takes the traffic.
 func untilServing(t *testing.T, ns, release string) {
 	t.Helper()
