@@ -41,6 +41,14 @@ func imagesOf(rel *v1alpha1.ImmutableRelease) []render.Image {
 	return out
 }
 
+func asImages(resolved []v1alpha1.ResolvedImage) []render.Image {
+	var out []render.Image
+	for _, i := range resolved {
+		out = append(out, render.Image{Name: i.Name, Tag: i.Tag, Digest: i.Digest})
+	}
+	return out
+}
+
 // recordDigests puts digests to the images that Git names by a tag alone: of several of one tag, that is the first.
 func recordDigests(spec *v1alpha1.ImmutableReleaseSpec, digests []v1alpha1.ResolvedImage) {
 	for _, d := range digests {
@@ -93,7 +101,7 @@ func (r *Reconciler) resolveImages(ctx context.Context, s *scope, rel *v1alpha1.
 		if err != nil {
 			return refused(err)
 		}
-		q = r.registries.start(context.WithoutCancel(ctx), s.key(), bundle, r.Git.wake)
+		q = r.registries.start(context.WithoutCancel(ctx), s.key(), bundle.Pinned(asImages(s.memory.told[rel.Name])), r.Git.wake)
 		s.memory.questions[rel.Name] = q
 	}
 	late := time.NewTimer(registryPatience)
@@ -109,10 +117,16 @@ func (r *Reconciler) resolveImages(ctx context.Context, s *scope, rel *v1alpha1.
 		return kube.Refuse(v1alpha1.ResolvingImagesReason, "the registries are being asked for the digests of its images")
 	}
 	delete(s.memory.questions, rel.Name)
+	told := slices.Concat(s.memory.told[rel.Name], q.digests)
 	if q.problem != nil {
+		s.memory.told[rel.Name] = told
 		return unresolved(q)
 	}
-	rel.Status.Images = q.digests
+	slices.SortFunc(told, func(a, b v1alpha1.ResolvedImage) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Tag, b.Tag))
+	})
+	delete(s.memory.told, rel.Name)
+	rel.Status.Images = told
 	r.loader.drop(rel.UID) // what was worked out of it knew no digests
 	return r.flush(ctx, s, rel)
 }

@@ -155,6 +155,34 @@ func TestResolveImagesIsRefused(t *testing.T) {
 	}
 }
 
+// What a registry has told is not asked again while other images are missing: with many of them, or a registry that answers now and
+// then, there would be no end.
+func TestResolveImagesGetsOn(t *testing.T) {
+	registry := newRegistry(t)
+	first, second := pushImage(t, registry, "a:1"), pushImage(t, registry, "b:1")
+	silent := "/b/"
+	registry.Instead(func(w http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.URL.Path, silent) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		return false
+	})
+	r := withRegistries(newReconciler(t))
+	s, rel := pendingOf(t, r, jobOf(registry.Host()+"/a:1", "      initContainers: [{name: b, image: \""+registry.Host()+"/b:1\"}]\n"))
+	if problem, ok := kube.AsRefusal(r.resolveImages(t.Context(), s, rel)); !ok || !strings.Contains(problem.Message, "/b:1") {
+		t.Fatalf("got %+v", problem)
+	}
+	silent = "/a/"
+	if err := r.resolveImages(t.Context(), s, rel); err != nil {
+		t.Fatal(err)
+	}
+	want := []v1alpha1.ResolvedImage{{Name: registry.Host() + "/a", Tag: "1", Digest: first}, {Name: registry.Host() + "/b", Tag: "1", Digest: second}}
+	if diff := cmp.Diff(want, rel.Status.Images); diff != "" || len(s.memory.told) > 0 {
+		t.Errorf("remembered %v; %s", s.memory.told, diff)
+	}
+}
+
 // A registry that is slow is asked in the background: the reconcile goes on, and the answer wakes the track and ends the wait.
 func TestResolveImagesLate(t *testing.T) {
 	registry, answer := newRegistry(t), make(chan struct{})

@@ -46,6 +46,8 @@ type trackMemory struct {
 	blocked map[attempt]*blockage
 	// questions to registries that were not answered when a reconcile ended, by release name.
 	questions map[string]*question
+	// told are digests that registries have told while others were missing, by release name: one that is slow gets on from try to try.
+	told map[string][]v1alpha1.ResolvedImage
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
@@ -82,7 +84,8 @@ func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 	if t == nil || (uid != "" && t.uid != "" && t.uid != uid) {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
-			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, questions: map[string]*question{}, ended: map[string]endedPods{},
+			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, questions: map[string]*question{},
+			told: map[string][]v1alpha1.ResolvedImage{}, ended: map[string]endedPods{},
 		}
 		m.tracks[key] = t
 	}
@@ -138,6 +141,7 @@ func (t *trackMemory) forgetRelease(name string) {
 	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool { return a.run.Release == name })
 	delete(t.waiting, name)
 	delete(t.questions, name)
+	delete(t.told, name)
 	maps.DeleteFunc(t.made, func(key release.RunKey, _ bool) bool { return key.Release == name })
 	maps.DeleteFunc(t.tried, func(a attempt, _ time.Time) bool { return a.run.Release == name })
 }
