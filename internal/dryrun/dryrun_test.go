@@ -257,6 +257,26 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+// The references of the track are checked as the operator checks them.
+func TestNameReferences(t *testing.T) {
+	t.Parallel()
+	dir := repository(t, true, map[string]string{"deploy/a.yaml": config + "---\napiVersion: example.org/v1\nkind: Widget\nmetadata: {name: a}\nspec: {config: web, size: 3}\n"})
+	for name, tc := range map[string]struct {
+		field string
+		code  int
+		words string
+	}{
+		"a name":           {"config", exitAccepted, "no gate fails"},
+		"what is not text": {"size", exitRefused, "Widget/a: spec.size: spec.nameReferences of the track expects text here"},
+	} {
+		track := trackFile(t, "}\n  nameReferences: [{group: example.org, kind: Widget, path: spec."+tc.field+", target: {kind: ConfigMap}}]\n  rollout: {")
+		code, out, errs := run(t, "--path", filepath.Join(dir, "deploy"), "--track", track)
+		if code != tc.code || errs != "" || !strings.Contains(out, tc.words) {
+			t.Errorf("%s: exit code %d, want %d with %q; stderr %q\n%s", name, code, tc.code, tc.words, errs, out)
+		}
+	}
+}
+
 func TestReadTrack(t *testing.T) {
 	t.Parallel()
 	const good = "apiVersion: stele.dev/v1alpha1\nkind: ReleaseTrack\nmetadata: {name: shop, namespace: shop}\nspec:\n  serviceAccountName: shop\n  source: {url: 'https://git.example/a'}\n"

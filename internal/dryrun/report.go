@@ -57,6 +57,10 @@ func newReport(repo fs.FS, path string, track *v1alpha1.ReleaseTrack) (*Report, 
 	for _, k := range track.Spec.Ignore {
 		opt.Ignore = append(opt.Ignore, schema.GroupKind{Group: k.Group, Kind: k.Kind})
 	}
+	for _, n := range track.Spec.NameReferences {
+		opt.NameReferences = append(opt.NameReferences, render.NameReference{Group: n.Group, Kind: n.Kind, Path: n.Path,
+			TargetGroup: n.Target.Group, TargetKind: n.Target.Kind})
+	}
 	r := &Report{Track: track.Name, Namespace: track.Namespace, Path: policy.Printable(path), Objects: []Object{}, Images: []v1alpha1.ReleaseImage{}}
 	bundle, err := render.Build(repo, path, opt)
 	var refused *render.Error
