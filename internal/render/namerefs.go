@@ -112,13 +112,24 @@ func keptField(it *item, path string) string {
 	case within(path, "apiVersion"), within(path, "kind"), within(path, "status"),
 		within(path, "metadata") && !within(path, "metadata.annotations"):
 		return "what the object is"
-	case selector != "" && within(path, selector), it.rule.workload() && within(path, pods+"metadata.labels"):
+	case selector != "" && within(path, selector), it.rule.workload() && within(path, pods+"metadata.labels"), selects(path):
 		return "labels"
 	case it.rule.workload() && strings.HasPrefix(path, pods+"spec.") &&
 		(strings.HasSuffix(path, ".image") || strings.HasSuffix(path, ".image.reference")):
 		return "an image"
 	}
 	return ""
+}
+
+// selects: the field is in a selector of another object's labels, wherever in whichever kind: of peers, of pods to keep away from, of
+// what to monitor. No label is ever renamed, so that a renamed one would select nothing.
+func selects(path string) bool {
+	for key := range strings.SplitSeq(path, ".") {
+		if key == "matchLabels" || key == "matchExpressions" || key == "nodeSelector" {
+			return true
+		}
+	}
+	return false
 }
 
 // within reports whether a field is the other one or in it.
