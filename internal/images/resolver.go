@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -109,26 +110,35 @@ func (r *Resolver) ask(ctx context.Context, q Question) (out Answer) {
 	return Answer{Digest: digest}
 }
 
-// digest asks with each of the credentials that are for the image until one is accepted; without any, as nobody.
+// digest asks with each of the credentials that are for the image until one may read it; without any, as nobody. A registry may
+// hide from those who may not read it that it is there.
 func (r *Resolver) digest(ctx context.Context, ref name.Reference, keys *Keyring) (string, error) {
 	tries := keys.find(ref.Context().RegistryStr(), ref.Context().RepositoryStr())
 	if len(tries) == 0 {
 		tries = []authn.Authenticator{authn.Anonymous}
 	}
-	var err error
+	var hidden, err error
 	for _, auth := range tries {
 		var digest string
-		if digest, err = r.digestAs(ctx, ref, auth); err == nil || !isRefused(err) {
+		digest, err = r.digestAs(ctx, ref, auth)
+		switch statusOf(err) {
+		case http.StatusUnauthorized, http.StatusForbidden:
+		case http.StatusNotFound:
+			hidden = cmp.Or(hidden, err) // accepted, but maybe not those that may see it
+		default:
 			return digest, err
 		}
 	}
-	return "", err
+	return "", cmp.Or(hidden, err)
 }
 
-// isRefused: other credentials may be accepted.
-func isRefused(err error) bool {
+// statusOf is what the registry has answered with; 0: nothing, or that all is well.
+func statusOf(err error) int {
 	var answer *transport.Error
-	return errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden)
+	if errors.As(err, &answer) {
+		return answer.StatusCode
+	}
+	return 0
 }
 
 // digestAs asks for the head of the manifest, and for the manifest itself where a registry cannot tell its digest otherwise.

@@ -273,6 +273,36 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// A registry that says "not found" to those who may not read is asked with the other credentials too, and that nothing was found is
+// what people are told in the end.
+func TestCredentialsThatSeeNothing(t *testing.T) {
+	s := newServer(t)
+	want := push(t, s, "shop/web:1")
+	of := func(user string) corev1.Secret {
+		return corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: user}, Type: corev1.SecretTypeDockerConfigJson,
+			Data: map[string][]byte{corev1.DockerConfigJsonKey: fmt.Appendf(nil, `{"auths":{%q:{"username":%q,"password":"x"}}}`, s.Host(), user)}}
+	}
+	s.Instead(func(w http.ResponseWriter, r *http.Request) bool {
+		user, _, ok := r.BasicAuth()
+		switch {
+		case !ok || user == "unknown":
+			w.Header().Set("WWW-Authenticate", `Basic realm="registry for tests"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		case user == "stranger" && strings.Contains(r.URL.Path, "/manifests/"):
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			return false
+		}
+		return true
+	})
+	if got := one(t, s.Host()+"/shop/web:1", NewKeyring([]corev1.Secret{of("stranger"), of("reader")})); got.Digest != want {
+		t.Errorf("got %+v", got)
+	}
+	if got := one(t, s.Host()+"/shop/web:1", NewKeyring([]corev1.Secret{of("stranger"), of("unknown")})); got.Err == nil || got.Err.Kind != NotFound {
+		t.Errorf("got %+v, want %s", got, NotFound)
+	}
+}
+
 // eavesdropper is another host; it notes what it is sent.
 type eavesdropper struct {
 	*httptest.Server
