@@ -520,6 +520,10 @@ func (in *ReleaseTimes) DeepCopyInto(out *ReleaseTimes) {
 		in, out := &in.Promoted, &out.Promoted
 		*out = (*in).DeepCopy()
 	}
+	if in.Left != nil {
+		in, out := &in.Left, &out.Left
+		*out = (*in).DeepCopy()
+	}
 	if in.Activated != nil {
 		in, out := &in.Activated, &out.Activated
 		*out = (*in).DeepCopy()

@@ -24,7 +24,7 @@ const settle = 2 * time.Second
 // the cluster blocks the release that it is about and nothing else.
 func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 	r.notePin(s)
-	defer s.memory.unblock(s.plan.Steps)
+	defer s.memory.unblock(s.plan.Steps, s.plan.Target)
 	acted := false
 	var errs []error
 	for _, step := range s.plan.Steps {
@@ -203,7 +203,7 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 // startAnew clears what was said of an earlier run, or of the time before it ended.
 func (r *Reconciler) startAnew(status *v1alpha1.ImmutableReleaseStatus) {
 	status.Outcome, status.Observation = "", ""
-	status.Times = v1alpha1.ReleaseTimes{Created: status.Times.Created, Staged: r.microNow(), Activated: status.Times.Activated}
+	status.Times = v1alpha1.ReleaseTimes{Created: status.Times.Created, Staged: r.microNow(), Activated: status.Times.Activated, Left: status.Times.Left}
 }
 
 // activate records that the run takes the traffic.
@@ -265,7 +265,7 @@ func (r *Reconciler) fail(ctx context.Context, s *scope, rel *v1alpha1.Immutable
 	if p := s.memory.problemOf(rel.Name); p != nil {
 		step.Message += fmt.Sprintf("; %s: %s", p.Reason, p.Message)
 	}
-	s.memory.unblock(slices.DeleteFunc(slices.Clone(s.plan.Steps), func(other release.Step) bool { return other.Release == rel.Name }))
+	s.memory.unblock(slices.DeleteFunc(slices.Clone(s.plan.Steps), func(other release.Step) bool { return other.Release == rel.Name }), "")
 	if step.Outcome != v1alpha1.OutcomePreempted {
 		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.HealthyCondition, false, string(step.Outcome), step.Message)
 		r.event(rel, corev1.EventTypeWarning, string(step.Outcome), "Fail", step.Message)

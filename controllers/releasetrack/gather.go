@@ -45,6 +45,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		s.view.Releases = append(s.view.Releases, rel)
 	}
 	s.view.SwitchRefused, s.view.SwitchFailed = s.lastRun(s.memory.refusedSwitch), s.lastRun(s.memory.failedSwitch)
+	s.view.Refused = s.memory.refused()
 	if err := r.readContents(ctx, s); err != nil {
 		return err
 	}

@@ -59,9 +59,24 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 			return err
 		}
 		s.track.Status.HeadRelease = head
+		r.noteLeft(s, head)
 	}
 	s.track.Status.ObservedRevision = l.found.revision.String()
 	return nil
+}
+
+// noteLeft notes which releases Git, or the spec of the track, has left by pointing back to an earlier one.
+func (r *Reconciler) noteLeft(s *scope, head string) {
+	h := s.releases[head]
+	if h == nil {
+		return
+	}
+	release.Return(h)
+	for _, rel := range s.releases {
+		if rel.Spec.Sequence > h.Spec.Sequence && rel.Status.Times.Left == nil {
+			rel.Status.Times.Left = r.microNow()
+		}
+	}
 }
 
 // fail turns a finished look into a failed one.

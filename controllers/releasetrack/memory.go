@@ -174,9 +174,25 @@ func (t *trackMemory) problemOf(name string) *release.Problem {
 	return &t.blocked[first].problem
 }
 
-// unblock forgets refusals of steps that nobody asks for any more.
-func (t *trackMemory) unblock(asked []release.Step) {
+// refused are the releases whose beginning was refused, and when it is asked for again.
+func (t *trackMemory) refused() map[string]time.Time {
+	out := map[string]time.Time{}
+	for a, b := range t.blocked {
+		if starts(a.kind) && b.until.After(out[a.run.Release]) {
+			out[a.run.Release] = b.until
+		}
+	}
+	return out
+}
+
+func starts(kind release.StepKind) bool { return kind == release.Begin || kind == release.Resolve }
+
+// unblock forgets refusals of steps that nobody asks for any more. The beginning of the target is asked for, also while it waits.
+func (t *trackMemory) unblock(asked []release.Step, target string) {
 	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool {
+		if a.run.Release == target && starts(a.kind) {
+			return false // it waits while the active release is mended
+		}
 		return !slices.ContainsFunc(asked, func(s release.Step) bool { return attemptOf(s) == a })
 	})
 }

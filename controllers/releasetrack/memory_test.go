@@ -58,7 +58,7 @@ func TestUnblock(t *testing.T) {
 	for _, a := range []attempt{stepOf(release.Make, "r", 2), stepOf(release.Terminate, "r", 1), stepOf(release.Make, "s", 1)} {
 		m.block(a, problem, present)
 	}
-	m.unblock([]release.Step{{Kind: release.Make, Release: "r", Run: 3}, {Kind: release.Terminate, Release: "r", Run: 1}})
+	m.unblock([]release.Step{{Kind: release.Make, Release: "r", Run: 3}, {Kind: release.Terminate, Release: "r", Run: 1}}, "")
 	if len(m.blocked) != 1 || m.blocked[stepOf(release.Terminate, "r", 1)] == nil || m.problemOf("s") != nil {
 		t.Errorf("left %v", m.blocked)
 	}

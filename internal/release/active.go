@@ -48,6 +48,20 @@ func (p *planner) restartFailed() bool {
 	return p.active.Status.Run > p.active.Status.ActiveRun && p.active.Status.Outcome != v1alpha1.OutcomePreempted
 }
 
+// refused: the cluster, or a registry, does not let the release begin.
+func (p *planner) refused(r *v1alpha1.ImmutableRelease) bool {
+	_, ok := p.view.Refused[r.Name]
+	return ok
+}
+
+// waitsForCluster: the release was refused, and is asked for again later. Until then the active one is mended where it has to be: a
+// registry that is down must not keep what runs from being repaired.
+func (p *planner) waitsForCluster(r *v1alpha1.ImmutableRelease) bool {
+	again := p.view.Refused[r.Name]
+	p.wakeAt(again)
+	return p.view.Now.Before(again)
+}
+
 // needsRun: the active release has to be run again, which one that waits on standby must not hold up for days.
 func (p *planner) needsRun() bool {
 	if p.active == nil {

@@ -20,6 +20,14 @@ func IsSkipped(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Outcome == v1alpha1.OutcomeSupersededBeforeStart || r.Status.Outcome == v1alpha1.OutcomeNoChange
 }
 
+// Return makes a release what it was before it was passed over: Git points at it again.
+func Return(r *v1alpha1.ImmutableRelease) {
+	r.Status.Times.Left = nil
+	if r.Status.Outcome == v1alpha1.OutcomeSupersededBeforeStart && r.Spec.Archive != nil {
+		r.Status.Outcome = ""
+	}
+}
+
 // IsPending: it may run and has not been started.
 func IsPending(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Run == 0 && !IsRefused(r) && !IsSkipped(r)

@@ -24,9 +24,20 @@ func LacksDigests(r *v1alpha1.ImmutableRelease) bool {
 	return slices.ContainsFunc(Images(r), func(i v1alpha1.ReleaseImage) bool { return i.Digest == "" })
 }
 
+// madeToResolve: the gates of the track said Resolve when the release was made. That is what it is, whatever they say by now.
+func madeToResolve(r *v1alpha1.ImmutableRelease) bool {
+	n := slices.IndexFunc(r.Spec.Inputs, func(i v1alpha1.ReleaseInput) bool { return i.Name == gatesInput })
+	if n < 0 {
+		return len(r.Spec.Inputs) > 0 // the default
+	}
+	return slices.ContainsFunc([]v1alpha1.GateMode{v1alpha1.GateEnforce, v1alpha1.GateWarn, v1alpha1.GateIgnore}, func(h v1alpha1.GateMode) bool {
+		return r.Spec.Inputs[n] == gatesDigest(v1alpha1.ImagesResolve, h)
+	})
+}
+
 // mustResolve: the release is not begun before the registry was asked. One that ran before never waits for a registry.
 func (p *planner) mustResolve(r *v1alpha1.ImmutableRelease) bool {
-	return p.view.Track.ResolveImages && r.Status.Run == 0 && LacksDigests(r)
+	return (p.view.Track.ResolveImages || madeToResolve(r)) && r.Status.Run == 0 && LacksDigests(r)
 }
 
 // equalContent: two releases hold the same objects, and what is known of their images is the same.

@@ -38,9 +38,15 @@ func Inputs(s Shape) []v1alpha1.ReleaseInput {
 	}
 	images, hardening := cmp.Or(s.Gates.Images, v1alpha1.ImagesResolve), cmp.Or(s.Gates.Hardening, v1alpha1.GateWarn)
 	if images != v1alpha1.ImagesResolve || hardening != v1alpha1.GateWarn {
-		out = append(out, input("gates", string(images)+"/"+string(hardening)))
+		out = append(out, gatesDigest(images, hardening))
 	}
 	return out
+}
+
+const gatesInput = "gates"
+
+func gatesDigest(images v1alpha1.ImageGate, hardening v1alpha1.GateMode) v1alpha1.ReleaseInput {
+	return input(gatesInput, string(images)+"/"+string(hardening))
 }
 
 func input(name, content string) v1alpha1.ReleaseInput {

@@ -86,6 +86,11 @@ func (m *model) checkMove(r *v1alpha1.ImmutableRelease, key RunKey, content *Con
 	if IsFailed(r) || !IsStaging(r) {
 		m.violate("traffic moves to %s, which is not staging", key)
 	}
+	wanted := r.Name == m.track.Pin || r.Name == m.track.Promote || r.Name == m.track.Head || m.agreed[r.Name]
+	if a := m.active(); r.Status.Times.Left != nil && !wanted && a != nil && a != r && a.Status.Observation != v1alpha1.ObservationFailed && !m.track.Rejected[a.Name] &&
+		timeOf(r.Status.Times.Left).Before(timeOf(r.Status.Times.Staged)) {
+		m.violate("traffic moves to %s, which Git has left", key)
+	}
 	if a := m.active(); m.track.Manual && !m.agreed[r.Name] && r != a && r.Status.Times.Activated == nil {
 		m.violate("traffic moves to %s, and nobody has promoted it", key)
 	}

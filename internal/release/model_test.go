@@ -58,6 +58,8 @@ type model struct {
 	swept        map[string]string
 	made         map[RunKey]bool
 
+	refused map[string]time.Time
+
 	// What the invariants look back at.
 	served     bool             // some release was active once
 	lastRun    map[string]int32 // the highest run of a release in its status
@@ -117,7 +119,7 @@ func newModel(rng *rand.Rand) *model {
 		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{}, jobsDone: map[RunKey]bool{},
 		swept: map[string]string{}, made: map[RunKey]bool{},
 		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{}, failed: map[string]bool{},
-		done: map[StepKind]int{}, agreed: map[string]bool{}, rng: rng,
+		done: map[StepKind]int{}, agreed: map[string]bool{}, refused: map[string]time.Time{}, rng: rng,
 	}
 }
 
@@ -181,9 +183,21 @@ func (m *model) commit(name string, content *Content, f fate, options ...option)
 		}
 	}
 	m.releases = append(m.releases, r)
+	m.pointAt(r)
 	m.archives[name], m.fates[name] = content, f
 	m.track.Head = name
 	return r
+}
+
+// pointAt: what is followed names the release; later ones are left.
+func (m *model) pointAt(head *v1alpha1.ImmutableRelease) {
+	m.track.Head = head.Name
+	Return(head)
+	for _, r := range m.releases {
+		if r.Spec.Sequence > head.Spec.Sequence && r.Status.Times.Left == nil {
+			r.Status.Times.Left = at(m.now)
+		}
+	}
 }
 
 // view is the world as informers show it. Only the archives of the active and the staging release are loaded.
@@ -193,6 +207,7 @@ func (m *model) view() View {
 		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
 		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept, Overlapped: m.overlapped, OverlapSince: m.overlapSince,
 	}
+	v.Refused = maps.Clone(m.refused)
 	if m.known {
 		v.SwitchRefused = m.picky
 	}
@@ -435,6 +450,7 @@ func (m *model) moveEndpoints(s *modelService) {
 func (m *model) restart(why string) {
 	m.logf("the operator restarts (%s)", why)
 	m.since, m.switched, m.swept, m.made, m.known, m.overlapped = m.now, RunKey{}, map[string]string{}, map[RunKey]bool{}, false, RunKey{}
+	m.refused = map[string]time.Time{}
 }
 
 type crash struct{}
@@ -584,8 +600,10 @@ func (m *model) do(s Step) {
 func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 	if m.chance(0.1) {
 		m.logf("    refused by the cluster this time")
+		m.refused[r.Name] = m.now.Add(time.Duration(m.rng.IntN(60)) * time.Second)
 		return
 	}
+	delete(m.refused, r.Name)
 	if pin := m.release(m.track.Pin); pin != nil && m.pinnable(pin) && r != pin && r != m.active() {
 		m.violate("%s is begun while %s is pinned", r.Name, pin.Name)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	simulationSeeds  = 400
+	simulationSeeds  = 480
 	simulationEvents = 600
 )
 
@@ -111,6 +111,8 @@ func (m *model) happen() {
 		m.vandalise()
 	case n < 99 && m.chance(0.2):
 		m.reject()
+	case n < 99 && m.chance(0.2):
+		m.pointBack()
 	case n < 99 && m.chance(0.3):
 		m.logf("a restart is asked for")
 		m.track.Restart = "now"
@@ -196,6 +198,19 @@ func (m *model) randomContent(name string) *Content {
 		c.InPlace = map[ObjectKey]string{db: content}
 	}
 	return c
+}
+
+// pointBack: a tag is moved back, or the spec of the track is as it was before.
+func (m *model) pointBack() {
+	if len(m.releases) == 0 {
+		return
+	}
+	r := m.releases[m.rng.IntN(len(m.releases))]
+	if !r.DeletionTimestamp.IsZero() {
+		return
+	}
+	m.logf("Git points back at %s", r.Name)
+	m.pointAt(r)
 }
 
 // reject puts a random commit into spec.rejected, or empties the list.

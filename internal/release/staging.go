@@ -13,9 +13,10 @@ import (
 func (p *planner) advance() {
 	switch {
 	case p.staging == nil && p.wish == nil:
-	case p.staging == nil && (p.wish == p.active || p.waitsForPerson(p.wish) && p.needsRun()):
+	case p.staging == nil && (p.wish == p.active || (p.waitsForPerson(p.wish) || p.waitsForCluster(p.wish)) && p.needsRun()):
 		p.keepActive()
 	case p.staging == nil:
+		p.keepInPlace()
 		p.start(p.wish)
 	case p.staging != p.active && p.rejected(p.staging) && !p.committed():
 		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
@@ -26,8 +27,8 @@ func (p *planner) advance() {
 	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
 		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
 			Message: fmt.Sprintf("release %s has to be run again first", p.active.Name)})
-	case p.staging == p.active && p.wish != nil && p.waitsForPerson(p.wish):
-		// What waits for a person is in no hurry.
+	case p.staging == p.active && p.wish != nil && (p.waitsForPerson(p.wish) || p.refused(p.wish)):
+		// What waits for a person, or for the cluster, is in no hurry.
 		p.waitBehindStaging()
 		p.drive()
 	case p.wish == p.staging, p.wish == nil, p.same(p.wish, p.staging) && !IsStandby(p.staging), p.committed():
@@ -109,7 +110,8 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 // When what is wanted is what runs already (a pin was removed, the staging release was deleted), there is nothing to wait for.
 func (p *planner) preempt() {
 	half := p.deadlineFrom().Add(p.view.Track.ProgressDeadline / 2)
-	if !p.byPin && !p.promoting && !IsStandby(p.staging) && p.wish != p.active && (p.jobRuns() || !p.stagingFailing() && p.view.Now.Before(half)) {
+	if !p.byPin && !p.promoting && !IsStandby(p.staging) && p.wish != p.active &&
+		(p.jobRuns() || !p.stagingFailing() && (p.view.Now.Before(half) || p.mustResolve(p.wish))) {
 		p.wakeAt(half)
 		p.waitBehindStaging()
 		p.drive()

@@ -46,6 +46,8 @@ type View struct {
 	SwitchRefused string
 	// SwitchFailed is the release whose switch did not succeed when it was last tried, for whatever reason; empty: none.
 	SwitchFailed string
+	// Refused are releases whose beginning the cluster, or a registry, has refused, and when it is asked again.
+	Refused map[string]time.Time
 	// InUse are Versioned objects of ended releases that a live InPlace workload still names, by release name.
 	InUse map[string][]string
 	// Swept are releases whose leftovers this process has already deleted, with the objects in use at that time.

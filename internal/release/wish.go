@@ -75,7 +75,7 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
 // below the active one: an older release runs only when a person pins it (or when Git itself points at it). Below a release
 // that failed, only one that has taken traffic is good enough: after a pin is removed, the track goes on to the newest
-// release that worked. A head that is not known (yet) changes nothing, and so does a track that is held, but for an active release
+// release that worked. What Git has left, by pointing back, is no candidate. A head that is not known (yet) changes nothing, and so does a track that is held, but for an active release
 // that a person has rejected. Before all that, an active release that has failed its observation gives way.
 func (p *planner) chooseNewest() {
 	list := sorted(p.view.Releases)
@@ -91,7 +91,7 @@ func (p *planner) chooseNewest() {
 	p.wish = p.active
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
-		if c.Spec.Sequence > head.Spec.Sequence {
+		if c.Spec.Sequence > head.Spec.Sequence || p.gone(c) && c != p.active {
 			continue
 		}
 		if c == p.active && p.rejected(c) {
@@ -113,6 +113,11 @@ func (p *planner) chooseNewest() {
 			return
 		}
 	}
+}
+
+// gone: Git has left the release, and does not point at it now.
+func (p *planner) gone(r *v1alpha1.ImmutableRelease) bool {
+	return r.Status.Times.Left != nil && r.Name != p.view.Track.Head
 }
 
 // held: see Track.Held.
@@ -168,7 +173,7 @@ func (p *planner) skipPassedOver() {
 	for _, r := range sorted(p.view.Releases) {
 		switch {
 		case !IsPending(r), r == p.target:
-		case !r.DeletionTimestamp.IsZero(), !pinned && r.Spec.Sequence < p.bound:
+		case !r.DeletionTimestamp.IsZero(), !pinned && (r.Spec.Sequence < p.bound || p.gone(r)):
 			p.add(Step{Kind: Skip, Release: r.Name, Outcome: v1alpha1.OutcomeSupersededBeforeStart})
 		case pinned:
 			p.plan.Waiting[r.Name] = Problem{v1alpha1.PinnedReason, fmt.Sprintf("spec.pin holds release %s", p.view.Track.Pin)}
