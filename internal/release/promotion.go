@@ -48,22 +48,25 @@ func (p *planner) waitsForPerson(r *v1alpha1.ImmutableRelease) bool {
 	return true
 }
 
+// letGo notes that the run on standby waits for nobody any more. That comes before any look at its health: the time that the rest
+// may take is counted from here, and a pod that is not ready just now must not end a run that has stood for longer than a deadline.
+func (p *planner) letGo() bool {
+	r := p.staging
+	if !IsStandby(r) || p.waitsForPerson(r) {
+		return false
+	}
+	p.add(Step{Kind: Promote, Release: r.Name, Run: r.Status.Run})
+	return true
+}
+
 // stand keeps a healthy run from taking the traffic until it is promoted, and reports whether it does.
 func (p *planner) stand() bool {
 	r := p.staging
-	step := Step{Release: r.Name, Run: r.Status.Run}
 	if !p.waitsForPerson(r) {
-		// The time that the rest may take is counted from here.
-		if r.Status.Times.Standby != nil && r.Status.Times.Promoted == nil {
-			step.Kind = Promote
-			p.add(step)
-			return true
-		}
 		return false
 	}
 	if r.Status.Times.Standby == nil {
-		step.Kind = Stand
-		p.add(step)
+		p.add(Step{Kind: Stand, Release: r.Name, Run: r.Status.Run})
 	}
 	p.keepInPlace()
 	p.waitFor(Problem{v1alpha1.AwaitingPromotionReason,

@@ -38,7 +38,13 @@ func TestManualPromotion(t *testing.T) {
 			view:        given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, InProgress).with(manual).View,
 			wantWaiting: map[string]string{"b": v1alpha1.ProgressingReason},
 		},
-		"a promotion is noted first":      {view: stage(onStandby).with(promoting("b")).View, want: []string{"Promote b/1"}},
+		"a promotion is noted first": {view: stage(onStandby).with(promoting("b")).View, want: []string{"Promote b/1"}},
+		"also when a pod is not ready just now, so that the deadline begins there": {
+			view: given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, InProgress).with(promoting("b")).View, want: []string{"Promote b/1"},
+		},
+		"and so with a pin, or a change to Automatic": {
+			view: given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, InProgress).View, want: []string{"Promote b/1"},
+		},
 		"then traffic moves":              {view: stage(promoted).with(promoting("b")).View, want: []string{"Switch b/1"}},
 		"a promotion ahead of time holds": {view: stage().with(promoting("b")).View, want: []string{"Switch b/1"}},
 		"promoted, it has a whole deadline again": {

@@ -180,6 +180,9 @@ func (p *planner) servicesOf(r *v1alpha1.ImmutableRelease) []string {
 // that does not hold is what the run waits for.
 func (p *planner) drive() {
 	r, key := p.staging, Key(p.staging)
+	if p.letGo() {
+		return
+	}
 	content := p.view.Contents[r.Name]
 	if content == nil {
 		p.expire(p.view.Broken[r.Name].Message)
