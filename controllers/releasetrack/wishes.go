@@ -25,11 +25,15 @@ func pinSince(track *v1alpha1.ReleaseTrack, now time.Time) time.Time {
 	return now
 }
 
-// notePromotion remembers since when spec.promote is as it is, and when it was handled: it is obeyed once.
+// notePromotion remembers since when spec.promote is as it is, and when it was handled: it is obeyed once. With Automatic it is not
+// looked at, and what was handled before is not forgotten: a change back to Manual must not promote an old release anew.
 func (r *Reconciler) notePromotion(s *scope) {
 	name, status := s.track.Spec.Promote, &s.track.Status
-	if name == "" || s.track.Spec.Rollout.Promotion != v1alpha1.PromotionManual {
+	switch {
+	case name == "":
 		status.Promotion = nil
+		return
+	case !s.manual():
 		return
 	}
 	if status.Promotion == nil || status.Promotion.Release != name {
@@ -42,7 +46,7 @@ func (r *Reconciler) notePromotion(s *scope) {
 
 // promote is the release that a person lets take the traffic and that has not done so yet; empty: none.
 func (s *scope) promote() string {
-	if p := s.track.Status.Promotion; p != nil && p.Handled == nil {
+	if p := s.track.Status.Promotion; s.manual() && p != nil && p.Handled == nil {
 		return p.Release
 	}
 	return ""
