@@ -126,9 +126,10 @@ func (p *planner) resumable(r *v1alpha1.ImmutableRelease) bool {
 	return true
 }
 
-// staysForRollback: the run is the one to go back to while the active release is being observed.
+// staysForRollback: the run is the one to go back to while the active release is being observed. It makes room when a newer release is
+// healthy and only waits for the pods of third runs to end: the observation ends with the switch to that one.
 func (p *planner) staysForRollback(key RunKey) bool {
-	if !p.observing() || p.view.Track.Pin != "" {
+	if !p.observing() || p.view.Track.Pin != "" || p.overlaps {
 		return false
 	}
 	r := p.wayBack(sorted(p.view.Releases))

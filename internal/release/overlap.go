@@ -15,6 +15,8 @@ func (p *planner) overlap(key RunKey) bool {
 	if p.view.Track.Overlap <= 0 || len(services) == 0 || p.view.Switched == (RunKey{r.Name, r.Status.Run}) {
 		return false
 	}
+	// A drain that is longer than the deadline is no fault of the new release.
+	p.overlaps, p.earliest = true, timeOf(p.active.Status.Times.Activated).Add(p.view.Track.Drain)
 	if begun := p.view.Overlapped == key; !begun && !p.onlyTwo(key) {
 		p.waitFor(Problem{v1alpha1.ProgressingReason, "earlier runs end before Services select the pods of two"})
 		p.expire("earlier runs end before Services select the pods of two")
@@ -74,12 +76,12 @@ func sameService(a, b *v1alpha1.ImmutableRelease, name string) bool {
 }
 
 // onlyTwo: no pod of a third run is left that a Service which selects any run could send traffic to. What a failed run has left for
-// people to look at goes now.
+// people to look at goes now. Jobs that a schedule has started and that are left to finish are no pods for a Service.
 func (p *planner) onlyTwo(key RunKey) bool {
 	free := true
 	for _, other := range sortedKeys(p.view.Runs) {
 		run := p.view.Runs[other]
-		if other == key || other == ActiveKey(p.active) || run.Live == 0 {
+		if other == key || other == ActiveKey(p.active) || run.Live == 0 || onlyFinishing(run) {
 			continue
 		}
 		free = false
@@ -88,4 +90,13 @@ func (p *planner) onlyTwo(key RunKey) bool {
 		}
 	}
 	return free
+}
+
+func onlyFinishing(run Run) bool {
+	for _, w := range run.Workloads {
+		if !w.Finishing {
+			return false
+		}
+	}
+	return len(run.Workloads) > 0
 }

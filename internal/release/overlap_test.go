@@ -47,6 +47,32 @@ func TestOverlap(t *testing.T) {
 			view: given(draining("z", 0, supersededAgo(time.Second)), active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current).with(overlaps).View,
 			want: nil, wantWaiting: map[string]string{"b": v1alpha1.ProgressingReason},
 		},
+		"a long drain of theirs does not count against the deadline": {
+			view: given(draining("z", 0, supersededAgo(30*time.Minute)), active("a", 1), staging("b", 2, stagedAgo(25*time.Minute))).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current).
+				with(overlaps).with(func(v *View) { v.Track.Drain = 32 * time.Minute }).View,
+			wantWaiting: map[string]string{"b": v1alpha1.ProgressingReason}, wantWake: 2 * time.Minute,
+		},
+		"nor does it when it has just ended": {
+			view: given(draining("z", 0, supersededAgo(30*time.Minute)), active("a", 1), staging("b", 2, stagedAgo(25*time.Minute))).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current).
+				with(overlaps).with(func(v *View) { v.Track.Drain = 30 * time.Minute }).View,
+			want: []string{"Terminate z/1"}, wantWake: 10 * time.Minute,
+		},
+		"also those that were kept for the way back from the active one": {
+			view: given(draining("z", 0, supersededAgo(5*time.Minute)), active("a", 1, observed(5*time.Minute)), staging("b", 2)).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current).
+				with(overlaps).with(observes).View,
+			want: []string{"Terminate z/1"},
+		},
+		"which stay until the new release is healthy": {
+			view: given(draining("z", 0, supersededAgo(5*time.Minute)), active("a", 1, observed(5*time.Minute)), staging("b", 2)).serves("a", 1).runs("b", 1, InProgress).runs("z", 1, Current).
+				with(overlaps).with(observes).View,
+		},
+		"a Job that its schedule has started holds up nothing": {
+			view: given(draining("z", 0), active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current, cron).with(overlaps).
+				with(func(v *View) {
+					v.Runs[RunKey{"z", 1}].Workloads[cron] = Workload{Health: Current, Finishing: true}
+				}).View,
+			want: []string{"Overlap b/1"},
+		},
 		"those that are ending count no more": {
 			view: given(draining("z", 0), active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).runs("z", 1, Current).ends("z", 1, time.Second).with(overlaps).View,
 			want: []string{"Overlap b/1"},

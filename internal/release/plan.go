@@ -123,6 +123,10 @@ type planner struct {
 	promoting bool
 	// target is what was asked for: the wish, or what cannot be started in its stead.
 	target *v1alpha1.ImmutableRelease
+	// overlaps: the staging run is healthy, and Services are to select its pods beside those of the active one. earliest is when the drain
+	// of what served before has ended, which that has to wait for.
+	overlaps bool
+	earliest time.Time
 	// bound is the sequence up to which Pending releases were passed over; 0: none.
 	bound int64
 	plan  Plan

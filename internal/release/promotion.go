@@ -80,5 +80,8 @@ func (p *planner) deadlineFrom() time.Time {
 	if promoted := timeOf(p.staging.Status.Times.Promoted); promoted.After(from) {
 		from = promoted
 	}
+	if p.earliest.After(from) {
+		from = p.earliest
+	}
 	return p.counted(from)
 }
