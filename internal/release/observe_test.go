@@ -53,6 +53,20 @@ func TestObservation(t *testing.T) {
 			}).View,
 			wantWake: 5 * time.Minute,
 		},
+		"a Job that began with the switch may run on": {
+			view: during(10*time.Minute, Current).with(func(v *View) {
+				v.Contents["b"].AtSwitch = []ObjectKey{migrate}
+				v.Runs[RunKey{"b", 1}].Workloads[migrate] = Workload{Health: InProgress}
+			}).View,
+			want: []string{"Pass b/1"},
+		},
+		"but not fail": {
+			view: during(5*time.Minute, Current).with(func(v *View) {
+				v.Contents["b"].AtSwitch = []ObjectKey{migrate}
+				v.Runs[RunKey{"b", 1}].Workloads[migrate] = Workload{Health: Failing}
+			}).View,
+			want: []string{"Condemn b/1"},
+		},
 		"passed, the old replicas end": {
 			view: given(draining("a", 1, supersededAgo(10*time.Minute)), active("b", 2, func(r *v1alpha1.ImmutableRelease) { r.Status.Observation = v1alpha1.ObservationPassed })).
 				serves("b", 1).runs("a", 1, Current).with(observes).View,
