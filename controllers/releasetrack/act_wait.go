@@ -35,6 +35,9 @@ func (r *Reconciler) condemn(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 func (r *Reconciler) resume(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	r.startAnew(&rel.Status)
 	s.memory.begun = release.Key(rel)
+	if s.memory.overlapped == s.memory.begun {
+		s.memory.overlapped = release.RunKey{} // that was when it took the traffic for the first time
+	}
 	s.plan.Waiting[rel.Name] = release.Problem{Reason: v1alpha1.ProgressingReason, Message: "its replicas are still there, and take the traffic again"}
 	return r.flush(ctx, s, rel)
 }

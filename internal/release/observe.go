@@ -96,16 +96,12 @@ func (p *planner) goesBackFirst(list []*v1alpha1.ImmutableRelease) bool {
 	return true
 }
 
-// wayBack is the release that served before the active one, if it can run.
+// wayBack is the release that served last before the active one, of those that can run.
 func (p *planner) wayBack(list []*v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
-	r := p.lastGood(list)
-	if r == nil || !r.DeletionTimestamp.IsZero() || p.rejected(r) || r.Spec.Archive == nil {
-		return nil
-	}
-	if _, broken := p.view.Broken[r.Name]; broken {
-		return nil
-	}
-	return r
+	return p.lastGood(slices.DeleteFunc(slices.Clone(list), func(r *v1alpha1.ImmutableRelease) bool {
+		_, broken := p.view.Broken[r.Name]
+		return broken || !r.DeletionTimestamp.IsZero() || p.rejected(r) || r.Spec.Archive == nil
+	}))
 }
 
 // sharesCondemned: the staging run would take the traffic with the very workloads that have failed their observation.

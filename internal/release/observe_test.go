@@ -157,6 +157,11 @@ func TestAfterAFailedObservation(t *testing.T) {
 		"and so does one whose head is not known": {
 			view: failing(Current).head("").View, want: []string{"Resume a/1"},
 		},
+		"one that cannot run is passed over": {
+			view: given(retired("a", 1, activatedAgo(time.Hour)), draining("b", 2, supersededAgo(time.Minute)), active("c", 3, condemned)).
+				serves("c", 1).runs("b", 1, Current).broken("b").with(observes).View,
+			want: []string{"Begin a/2", "Terminate b/1"}, wantTarget: "a",
+		},
 		"without an earlier release, it serves on and says so": {
 			view:        given(active("b", 2, condemned)).serves("b", 1).runs("b", 1, Failing).with(observes).View,
 			wantStalled: map[string]string{"b": v1alpha1.ObservationFailedReason},
