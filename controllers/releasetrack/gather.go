@@ -168,13 +168,16 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// mayComeBack: it has ended while the release after it is being observed, and its replicas stay until that is over.
+// mayComeBack: it has ended while the release after it is being observed, and its replicas stay until that is over. After an
+// observation that has failed, it may be any that served once: one whose archive cannot be read is not waited for.
 func (s *scope) mayComeBack(rel *v1alpha1.ImmutableRelease) bool {
-	if !release.HasEnded(rel) || rel.Status.Times.Retired != nil {
+	if !release.HasEnded(rel) || rel.Status.Times.Activated == nil {
 		return false
 	}
 	for _, other := range s.releases {
-		if o := other.Status.Observation; other.Status.ActiveRun > 0 && (o == v1alpha1.ObservationRunning || o == v1alpha1.ObservationFailed) {
+		switch o := other.Status.Observation; {
+		case other.Status.ActiveRun == 0:
+		case o == v1alpha1.ObservationFailed, o == v1alpha1.ObservationRunning && rel.Status.Times.Retired == nil:
 			return true
 		}
 	}

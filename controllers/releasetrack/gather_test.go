@@ -313,3 +313,31 @@ func TestHead(t *testing.T) {
 		}
 	}
 }
+
+// What can take the traffic back is read in time: a release whose archive is gone must not be waited for.
+func TestMayComeBack(t *testing.T) {
+	served := func(r *v1alpha1.ImmutableRelease) {
+		ended(v1alpha1.OutcomeSuperseded)(r)
+		r.Status.Times.Activated = at(-19)
+	}
+	gone := func(r *v1alpha1.ImmutableRelease) { r.Status.Times.Retired = at(-5) }
+	for name, tc := range map[string]struct {
+		observation v1alpha1.ReleaseObservation
+		changes     []func(*v1alpha1.ImmutableRelease)
+		want        bool
+	}{
+		"not without an observation":              {"", []func(*v1alpha1.ImmutableRelease){served}, false},
+		"while it runs, the replicas stay":        {v1alpha1.ObservationRunning, []func(*v1alpha1.ImmutableRelease){served}, true},
+		"what is gone is not needed yet":          {v1alpha1.ObservationRunning, []func(*v1alpha1.ImmutableRelease){served, gone}, false},
+		"when it has failed, it may be run again": {v1alpha1.ObservationFailed, []func(*v1alpha1.ImmutableRelease){served, gone}, true},
+		"what never served is no way back":        {v1alpha1.ObservationFailed, []func(*v1alpha1.ImmutableRelease){ended(v1alpha1.OutcomePreempted)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := newRelease("1", 1, tc.changes...)
+			s := newScopeOf(newTrack(), old, newRelease("2", 2, active, func(r *v1alpha1.ImmutableRelease) { r.Status.Observation = tc.observation }))
+			if got := s.mayComeBack(old); got != tc.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
