@@ -530,6 +530,10 @@ func (m *model) do(s Step) {
 	case Stand:
 		r.Status.Times.Standby = at(m.now)
 	case Promote:
+		if m.track.Manual && !m.agreed[r.Name] && r.Status.Times.Activated == nil {
+			m.violate("%s is promoted, and nobody has asked for it", r.Name)
+		}
+		m.agreed[r.Name] = true
 		r.Status.Times.Promoted = at(m.now)
 	case Pass:
 		r.Status.Observation = v1alpha1.ObservationPassed

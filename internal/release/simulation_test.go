@@ -109,6 +109,8 @@ func (m *model) happen() {
 		m.sicken()
 	case n < 98:
 		m.vandalise()
+	case n < 99 && m.chance(0.25):
+		m.flip()
 	case n < 99 && m.chance(0.2):
 		m.reject()
 	case n < 99 && m.chance(0.2):
@@ -211,6 +213,24 @@ func (m *model) pointBack() {
 	}
 	m.logf("Git points back at %s", r.Name)
 	m.pointAt(r)
+}
+
+// flip changes a setting of the rollout while anything may be under way.
+func (m *model) flip() {
+	switch m.rng.IntN(3) {
+	case 0:
+		m.track.Manual = !m.track.Manual
+		for name := range m.services {
+			if s, r := m.services[name], m.staging(); r != nil && (s.selects == Key(r) || s.overlap == Key(r)) {
+				m.agreed[r.Name] = true // its traffic has begun to move
+			}
+		}
+	case 1:
+		m.track.Overlap = time.Duration(m.rng.IntN(3)) * 20 * time.Second
+	default:
+		m.track.Observe = time.Duration(m.rng.IntN(3)) * 5 * time.Minute
+	}
+	m.logf("rollout: manual %v, overlap %s, observe %s", m.track.Manual, m.track.Overlap, m.track.Observe)
 }
 
 // reject puts a random commit into spec.rejected, or empties the list.
