@@ -201,7 +201,7 @@ func (p *planner) retire() {
 // confirm a run that was just begun would retire it, and a sweep would take its objects.
 func (p *planner) changes(r *v1alpha1.ImmutableRelease) bool {
 	return slices.ContainsFunc(p.plan.Steps, func(s Step) bool {
-		return s.Release == r.Name && slices.Contains([]StepKind{Begin, Activate, Supersede, Fail}, s.Kind)
+		return s.Release == r.Name && slices.Contains([]StepKind{Begin, Resume, Activate, Supersede, Fail}, s.Kind)
 	})
 }
 

@@ -98,7 +98,12 @@ func TestAfterAFailedObservation(t *testing.T) {
 	}
 	runRows(t, map[string]row{
 		"replicas that are there take the traffic back": {view: failing(Current).View, want: []string{"Resume a/1"}, wantTarget: "a"},
-		"those that are not well are made anew":         {view: failing(InProgress).View, want: []string{"Begin a/2"}},
+		"also those of another release, and the one that used them is not over": {
+			view: given(draining("z", 0, supersededAgo(time.Hour)), draining("a", 1, supersededAgo(time.Minute), shares("z", 1)), active("b", 2, condemned)).
+				serves("b", 1).runs("b", 1, Failing).runs("z", 1, Current).with(observes).View,
+			want: []string{"Resume a/1"},
+		},
+		"those that are not well are made anew": {view: failing(InProgress).View, want: []string{"Begin a/2"}},
 		"and so are those that are gone": {
 			view: given(retired("a", 1), active("b", 2, condemned)).serves("b", 1).with(observes).View, want: []string{"Begin a/2"},
 		},
