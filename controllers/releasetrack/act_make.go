@@ -125,9 +125,11 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 
 // withheld: the object would bring traffic to a release that nobody has promoted yet. It is made at the switch.
 func (s *scope) withheld(rel *v1alpha1.ImmutableRelease, o *render.StampedObject) bool {
-	if !s.manual() || rel.Status.ActiveRun > 0 || rel.Status.Times.Promoted != nil {
-		return false
-	}
+	return s.manual() && rel.Status.ActiveRun == 0 && rel.Status.Times.Promoted == nil && bringsTraffic(o)
+}
+
+// bringsTraffic: the object sends traffic to the track's pods.
+func bringsTraffic(o *render.StampedObject) bool {
 	switch gvk := o.Object.GroupVersionKind(); gvk.Group {
 	case "":
 		return gvk.Kind == "Service"

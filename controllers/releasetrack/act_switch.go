@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -36,10 +37,10 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 	for _, services := range []bool{true, false} {
 		for i := range st.Objects {
 			o := &st.Objects[i]
-			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !r.mustMove(s, o, key) {
+			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services {
 				continue
 			}
-			if err := r.takeAndApply(ctx, s, o); err != nil {
+			if err := r.moveOne(ctx, s, rel, o, key); err != nil {
 				return err
 			}
 		}
@@ -54,6 +55,23 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 	}
 	s.memory.switched, s.memory.refusedSwitch, s.memory.failedSwitch = run, release.RunKey{}, release.RunKey{}
 	return nil
+}
+
+// moveOne applies an object that the switch must move. One that was withheld may be missing though it is as in the active release:
+// somebody has deleted it.
+func (r *Reconciler) moveOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, o *render.StampedObject, key release.RunKey) error {
+	must := r.mustMove(s, o, key)
+	if !must && s.manual() && rel.Status.ActiveRun == 0 && bringsTraffic(o) {
+		own, err := r.own(ctx, s, o)
+		if err != nil {
+			return err
+		}
+		must = own == apply.Absent
+	}
+	if !must {
+		return nil
+	}
+	return r.takeAndApply(ctx, s, o)
 }
 
 // tuneInPlace applies what InPlace workloads have otherwise than in another release besides their content (replicas, labels). They
