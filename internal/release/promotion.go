@@ -74,6 +74,22 @@ func (p *planner) stand() bool {
 	return true
 }
 
+// damagedStandby names a workload that somebody has deleted of the run on standby. No deadline ends that run, and a person relies on
+// it; like an active one, it is run again under a new number.
+func (p *planner) damagedStandby() string {
+	content := p.view.Contents[p.staging.Name]
+	if !IsStandby(p.staging) || content == nil {
+		return ""
+	}
+	run := p.view.Runs[Key(p.staging)]
+	for _, key := range content.Workloads {
+		if w, ok := run.Workloads[key]; !ok || w.Deleting {
+			return fmt.Sprintf("%s %s", key.Kind, key.Name)
+		}
+	}
+	return ""
+}
+
 // deadlineFrom is the moment from which the progress deadline of the staging run is counted.
 func (p *planner) deadlineFrom() time.Time {
 	from := timeOf(p.staging.Status.Times.Staged)

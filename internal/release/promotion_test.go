@@ -38,6 +38,12 @@ func TestManualPromotion(t *testing.T) {
 			view:        given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, InProgress).with(manual).View,
 			wantWaiting: map[string]string{"b": v1alpha1.ProgressingReason},
 		},
+		"one that lacks a workload is run again": {
+			view: given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, Current, worker).with(manual).View, want: []string{"Fail b/1 Preempted"},
+		},
+		"also when it was promoted just now": {
+			view: given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, Current).ends("b", 1, time.Second).with(promoting("b")).View, want: []string{"Fail b/1 Preempted"},
+		},
 		"a promotion is noted first": {view: stage(onStandby).with(promoting("b")).View, want: []string{"Promote b/1"}},
 		"also when a pod is not ready just now, so that the deadline begins there": {
 			view: given(active("a", 1), staging("b", 2, onStandby)).serves("a", 1).runs("b", 1, InProgress).with(promoting("b")).View, want: []string{"Promote b/1"},

@@ -51,6 +51,7 @@ func simulate(t *testing.T, seed uint64) *model {
 	}
 	m.track.Overlap = time.Duration(m.rng.IntN(3)) * 20 * time.Second
 	m.calm, m.track.ResolveImages = m.chance(0.4), m.chance(0.5)
+	m.track.Drain = []time.Duration{30 * time.Second, 8 * time.Minute, 0}[m.rng.IntN(3)]
 	m.track.Observe = time.Duration(m.rng.IntN(3)) * 5 * time.Minute
 	for range simulationEvents {
 		m.happen()

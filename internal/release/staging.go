@@ -27,6 +27,9 @@ func (p *planner) advance() {
 	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
 		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
 			Message: fmt.Sprintf("release %s has to be run again first", p.active.Name)})
+	case p.damagedStandby() != "" && !p.committed():
+		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
+			Message: p.damagedStandby() + " is gone; it has to be run again"})
 	case p.staging == p.active && p.wish != nil && (p.waitsForPerson(p.wish) || p.refused(p.wish)):
 		// What waits for a person, or for the cluster, is in no hurry.
 		p.waitBehindStaging()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,43 @@ func TestManualPromotion(t *testing.T) {
 	s.promote(first)
 	s.until(first, "active again", func(r *v1alpha1.ImmutableRelease) bool { return r.Status.ActiveRun == 2 })
 	s.reaches(third, v1alpha1.PhaseStandby)
+	checkServed(t, s.ns, "web")
+}
+
+func TestStandbyThatIsDamaged(t *testing.T) {
+	s := tell(t)
+	with := func(version string) map[string]string {
+		files := shop(version)
+		files["deploy/ingress.yaml"] = ingress("web", "shop.example.eu")
+		return files
+	}
+	first := s.commit(with("1"))
+	s.makeTrack("shop", progressDeadline(8), rollout(func(r *v1alpha1.Rollout) { r.Promotion = v1alpha1.PromotionManual }))
+	s.reaches(first, v1alpha1.PhaseStandby)
+	s.promote(first)
+	s.live(first)
+
+	// A release on standby of which somebody deletes something is run again.
+	second := s.commit(with("2"))
+	s.reaches(second, v1alpha1.PhaseStandby)
+	was := uids(s.podsOf(second))
+	s.kubectl("delete", "deployment", "-l", v1alpha1.ReleaseLabel+"="+second)
+	s.until(second, "ready again", func(r *v1alpha1.ImmutableRelease) bool {
+		pods := s.podsOf(second)
+		return r.Status.Run == 2 && len(pods) == 2 && !maps.Equal(uids(pods), was) && isTrue(r.Status.Conditions, v1alpha1.ReadyCondition)
+	})
+
+	// A pod that is not ready when the release is promoted does not end it, however long it has stood; and what was deleted of the
+	// routes is made with the promotion.
+	s.stays(9*time.Second, func() error { return nil })
+	s.kubectl("delete", "ingress", "web")
+	s.kubectl("annotate", "pod", s.podsOf(second)[0].Name, behaviour+"=crash")
+	s.until(second, "unhealthy", func(r *v1alpha1.ImmutableRelease) bool { return !isTrue(r.Status.Conditions, v1alpha1.ReadyCondition) })
+	s.promote(second)
+	s.until(second, "promoted", func(r *v1alpha1.ImmutableRelease) bool { return r.Status.Times.Promoted != nil })
+	s.kubectl("annotate", "pod", "-l", v1alpha1.ReleaseLabel+"="+second, behaviour+"-")
+	s.live(second)
+	s.Expect(s.kubectl("get", "ingress", "-o", "name")).To(gomega.Equal("ingress.networking.k8s.io/web\n"))
 	checkServed(t, s.ns, "web")
 }
 
