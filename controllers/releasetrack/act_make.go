@@ -241,7 +241,8 @@ func (r *Reconciler) makeRecreate(ctx context.Context, s *scope, rel *v1alpha1.I
 	return r.createAll(ctx, objects)
 }
 
-// applyInPlace gives InPlace workloads the content of a run; one whose content is the same already is not touched.
+// applyInPlace gives InPlace workloads the content of a run; one whose content is the same already is not touched. Pods of the content
+// before that are not ready are deleted: a StatefulSet waits for them before it replaces any, and that may be what the run is to mend.
 func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, run int32) error {
 	key := release.Key(rel)
 	if run == rel.Status.ActiveRun {
@@ -258,10 +259,17 @@ func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.I
 			continue
 		}
 		key := release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind(), Name: o.Object.GetName()}
-		if live, ok := s.view.InPlace[key]; ok && live.Content == o.Source.Content {
+		live := s.view.InPlace[key].Content
+		if live == o.Source.Content {
 			continue
 		}
 		if err := r.takeAndApply(ctx, s, o); err != nil {
+			return err
+		}
+		if live == "" {
+			continue // it is new, or was somebody else's
+		}
+		if err := r.deleteBroken(ctx, s, live); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -156,6 +157,29 @@ func TestObservedReleaseThatFallsIll(t *testing.T) {
 
 	third := s.commit(shop("3"))
 	s.live(third)
+}
+
+// A StatefulSet waits for a pod that is not ready before it replaces any; the way back must not.
+func TestObservedStatefulSetThatFallsIll(t *testing.T) {
+	s := tell(t)
+	db := func(version string) string {
+		return workload{kind: "StatefulSet", name: "db", replicas: 2, version: version, config: "db-config"}.yaml()
+	}
+	files := shop("1")
+	files["deploy/db.yaml"], files["deploy/db-config.yaml"] = db("1"), configMap("db-config", "one")
+	first := s.commit(files)
+	s.makeTrack("shop", progressDeadline(20), rollout(func(r *v1alpha1.Rollout) { r.Observe = seconds(60) }))
+	s.live(first)
+	second := s.commit(map[string]string{"deploy/web.yaml": app("web", "2"), "deploy/db.yaml": db("2")})
+	s.live(second)
+	s.kubectl("annotate", "pod", "db-0", behaviour+"=crash")
+	s.reaches(second, v1alpha1.PhaseFailed)
+	back := s.until(first, "active again", func(r *v1alpha1.ImmutableRelease) bool { return r.Status.ActiveRun > 0 })
+	s.Expect(back.Status.ActiveRun).To(gomega.BeEquivalentTo(1), "the replicas that were there take the traffic")
+	s.Eventually(func() error {
+		return ready(get[appsv1.StatefulSet](s, "db"), "db:1")
+	}).Should(gomega.Succeed())
+	checkServed(t, s.ns, "web")
 }
 
 func TestOverlap(t *testing.T) {
