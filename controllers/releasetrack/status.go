@@ -47,7 +47,7 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	rel.Status.Terminated.Confirmed = stored.Terminated.Confirmed + ended.confirmed
 	rel.Status.Terminated.Unconfirmed = stored.Terminated.Unconfirmed + ended.unconfirmed
 	release.Describe(rel, s.view, s.plan, blocked)
-	if service := s.memory.adopting[rel.Name]; service != "" && rel.Status.Phase == v1alpha1.PhaseStaging {
+	if service := s.memory.adopting[rel.Name]; service != "" && release.IsStaging(rel) && rel.Status.ActiveRun == 0 {
 		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.ServingCondition, false, v1alpha1.SharesTrafficReason, fmt.Sprintf(
 			"Service %s is taken over at the switch; until then it sends traffic to old and new pods alike where its selector fits both", service))
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -240,5 +241,24 @@ func TestOnlyProgress(t *testing.T) {
 		if a.Conditions[0].Message != "1 of 2" {
 			t.Fatal("the comparison has changed what it compares")
 		}
+	}
+}
+
+// A release that waits for its promotion may share the traffic of a Service that is to be taken over for days.
+func TestSharedTrafficIsSaidOnStandby(t *testing.T) {
+	newest := newRelease("1", 1, staging, func(r *v1alpha1.ImmutableRelease) { r.Status.Times.Standby = at(-1) })
+	track := newTrack()
+	r := newReconciler(t, track, newest.DeepCopy())
+	if err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(newest), newest); err != nil {
+		t.Fatal(err)
+	}
+	s := newScopeOf(track, newest)
+	s.memory.adopting[newest.Name] = "web"
+	if err := r.writeRelease(t.Context(), s, newest, false); err != nil {
+		t.Fatal(err)
+	}
+	c := apimeta.FindStatusCondition(newest.Status.Conditions, v1alpha1.ServingCondition)
+	if c == nil || c.Reason != v1alpha1.SharesTrafficReason || newest.Status.Phase != v1alpha1.PhaseStandby {
+		t.Errorf("phase %s, Serving %v", newest.Status.Phase, c)
 	}
 }
