@@ -105,6 +105,14 @@ func TestManualPromotion(t *testing.T) {
 				serves("b", 1).runs("a", 2, Current).with(manual).with(reject("b")).View,
 			want: []string{"Switch a/2"},
 		},
+		"and that comes before one on standby": {
+			view: given(retired("a", 1), active("b", 2), staging("c", 3, onStandby)).serves("b", 1).runs("c", 1, Current).with(manual).with(reject("b")).View,
+			want: []string{"Fail c/1 Preempted"}, wantTarget: "a",
+		},
+		"and before one that waits": {
+			view: given(retired("a", 1), active("b", 2), pending("c", 3)).serves("b", 1).with(manual).with(reject("b")).View,
+			want: []string{"Begin a/2"}, wantTarget: "a",
+		},
 		"but not to a new one": {
 			view: given(active("a", 1), staging("b", 2)).serves("a", 1).runs("b", 1, Current).with(manual).with(reject("a")).View, want: []string{"Stand b/1"},
 		},

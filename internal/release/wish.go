@@ -88,6 +88,8 @@ func (p *planner) chooseNewest() {
 		return
 	}
 	failed := false
+	// What a person has to promote first takes nothing over from a rejected release, as long as there is one that has worked.
+	awaits := p.view.Track.Manual && p.active != nil && p.rejected(p.active) && p.wayBack(list) != nil
 	p.wish = p.active
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
@@ -103,7 +105,7 @@ func (p *planner) chooseNewest() {
 			p.bound = max(p.bound, c.Spec.Sequence)
 			return
 		}
-		if p.held() && !hasWorked(c) {
+		if (p.held() || awaits && c.Status.Times.Promoted == nil) && !hasWorked(c) {
 			continue // it waits; a rejected one gives way all the same
 		}
 		failed = failed || IsFailed(c)
