@@ -202,7 +202,10 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 
 // startAnew clears what was said of an earlier run, or of the time before it ended.
 func (r *Reconciler) startAnew(status *v1alpha1.ImmutableReleaseStatus) {
-	status.Outcome, status.Observation = "", ""
+	status.Outcome = ""
+	if status.ActiveRun == 0 || status.Observation != v1alpha1.ObservationRunning {
+		status.Observation = "" // while the active run is observed, the run beside it is too
+	}
 	status.Times = v1alpha1.ReleaseTimes{Created: status.Times.Created, Staged: r.microNow(), Activated: status.Times.Activated, Left: status.Times.Left}
 }
 

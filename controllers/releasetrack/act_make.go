@@ -123,9 +123,20 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 	return nil
 }
 
-// withheld: the object would bring traffic to a release that nobody has promoted yet. It is made at the switch.
+// withheld: the object would bring traffic to a release that nobody has promoted yet, or bind the pods of the one that serves. It is
+// made at the switch.
 func (s *scope) withheld(rel *v1alpha1.ImmutableRelease, o *render.StampedObject) bool {
-	return s.manual() && rel.Status.ActiveRun == 0 && rel.Status.Times.Promoted == nil && bringsTraffic(o)
+	return s.manual() && rel.Status.ActiveRun == 0 && rel.Status.Times.Promoted == nil && (bringsTraffic(o) || bindsOthers(o))
+}
+
+// bindsOthers: the object is for all pods of the namespace, those of the active release too.
+func bindsOthers(o *render.StampedObject) bool {
+	switch gvk := o.Object.GroupVersionKind(); gvk.Group {
+	case "":
+		return gvk.Kind == "ResourceQuota" || gvk.Kind == "LimitRange"
+	default:
+		return gvk.Group == "networking.k8s.io" && gvk.Kind == "NetworkPolicy"
+	}
 }
 
 // bringsTraffic: the object sends traffic to the track's pods.

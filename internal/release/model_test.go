@@ -625,7 +625,10 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 			m.violate("run %d of %s is not above the label of %s", s.Run, r.Name, key)
 		}
 	}
-	r.Status.Run, r.Status.Outcome, r.Status.Observation = s.Run, "", ""
+	r.Status.Run, r.Status.Outcome = s.Run, ""
+	if r.Status.ActiveRun == 0 || r.Status.Observation != v1alpha1.ObservationRunning {
+		r.Status.Observation = ""
+	}
 	r.Status.Times.Standby, r.Status.Times.Promoted = nil, nil
 	if s.Shared == nil {
 		m.track.Restart = ""

@@ -21,13 +21,18 @@ func (p *planner) observe() {
 		return
 	}
 	end := p.counted(timeOf(r.Status.Times.Activated)).Add(p.view.Track.Observe)
-	over := !p.view.Now.Before(end)
+	// A pod that is not ready at the very end, because a node is drained or load grows, has the time that any release has.
+	grace := end.Add(p.view.Track.ProgressDeadline)
+	over, tooLong := !p.view.Now.Before(end), !p.view.Now.Before(grace)
 	failing, unhealthy := p.ailments(r)
 	switch {
 	case failing != "":
 		step.Kind, step.Message = Condemn, fmt.Sprintf("unhealthy within %s after the switch: %s", shortDuration(p.view.Track.Observe), failing)
+	case tooLong && unhealthy != "":
+		step.Kind, step.Message = Condemn, fmt.Sprintf("not healthy %s after the switch: %s", shortDuration(p.view.Track.Observe+p.view.Track.ProgressDeadline), unhealthy)
 	case over && unhealthy != "":
-		step.Kind, step.Message = Condemn, fmt.Sprintf("not healthy %s after the switch: %s", shortDuration(p.view.Track.Observe), unhealthy)
+		p.wakeAt(grace)
+		return
 	case !over:
 		p.wakeAt(end)
 		return
@@ -89,11 +94,21 @@ func (p *planner) goesBackFirst(list []*v1alpha1.ImmutableRelease) bool {
 		return false
 	}
 	r := p.wayBack(list)
+	if r != nil && r != p.staging && p.waitsForCluster(r) && p.othersWait(list, r) {
+		return false // what comes after it may mend what cannot be gone back from
+	}
 	if r == nil || p.staging != nil && p.staging != r && !IsStandby(p.staging) {
 		return false
 	}
 	p.wish = r
 	return true
+}
+
+// othersWait: there is a newer commit that may run.
+func (p *planner) othersWait(list []*v1alpha1.ImmutableRelease, back *v1alpha1.ImmutableRelease) bool {
+	return slices.ContainsFunc(list, func(r *v1alpha1.ImmutableRelease) bool {
+		return IsPending(r) && r.Spec.Sequence > p.active.Spec.Sequence && r != back && !p.rejected(r) && !p.gone(r) && r.DeletionTimestamp.IsZero()
+	})
 }
 
 // wayBack is the release that served last before the active one, of those that can run.

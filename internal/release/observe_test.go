@@ -32,7 +32,10 @@ func TestObservation(t *testing.T) {
 		"with some ready, it is given the time": {
 			view: during(5*time.Minute, InProgress).with(someReady("b", 1)).View, wantWake: 5 * time.Minute,
 		},
-		"but not longer":                          {view: during(10*time.Minute, InProgress).with(someReady("b", 1)).View, want: []string{"Condemn b/1"}},
+		"at the end it has the time of a rollout more": {
+			view: during(10*time.Minute, InProgress).with(someReady("b", 1)).View, wantWake: 10 * time.Minute,
+		},
+		"but not longer":                          {view: during(20*time.Minute, InProgress).with(someReady("b", 1)).View, want: []string{"Condemn b/1"}},
 		"healthy at the end, it has passed":       {view: during(10*time.Minute, Current).View, want: []string{"Pass b/1"}},
 		"it is not watched without a time":        {view: during(time.Minute, Failing).with(func(v *View) { v.Track.Observe = 0 }).View, want: []string{"Pass b/1"}},
 		"pinned, it stays whatever becomes of it": {view: during(time.Minute, Failing).pinned("b", time.Minute).View, want: []string{"Pass b/1", "Terminate a/1"}},
@@ -135,6 +138,14 @@ func TestAfterAFailedObservation(t *testing.T) {
 			view: given(draining("a", 1, supersededAgo(time.Minute)), active("b", 2, condemned), pending("c", 3)).
 				serves("b", 1).runs("a", 1, Current).with(observes).View,
 			want: []string{"Resume a/1"},
+		},
+		"but not while the cluster refuses it": {
+			view: given(retired("a", 1), active("b", 2, condemned), pending("c", 3)).serves("b", 1).with(observes).with(refusedUntil("a", time.Minute)).View,
+			want: []string{"Begin c/1"},
+		},
+		"with nothing else to run it is asked for again": {
+			view: given(retired("a", 1), active("b", 2, condemned)).serves("b", 1).with(observes).with(refusedUntil("a", time.Minute)).View,
+			want: []string{"Begin a/2"},
 		},
 		"but not before one that is on its way": {
 			view: given(draining("a", 1, supersededAgo(time.Minute)), active("b", 2, condemned), staging("c", 3)).

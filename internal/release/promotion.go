@@ -25,7 +25,7 @@ func PromotionHandled(r *v1alpha1.ImmutableRelease, since time.Time) bool {
 	switch {
 	case r == nil:
 		return false
-	case r.Status.ActiveRun > 0:
+	case r.Status.ActiveRun > 0, r.Status.Outcome == v1alpha1.OutcomeNoChange:
 		return true
 	case r.Status.Times.Activated != nil && !r.Status.Times.Activated.Time.Before(since):
 		return true

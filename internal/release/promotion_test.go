@@ -128,6 +128,7 @@ func TestAPromotionIsHandledOnce(t *testing.T) {
 		"not of a release that does not exist":  {nil, false},
 		"not while it is pending":               {pending("a", 1), false},
 		"not while it is on its way":            {staging("a", 1), false},
+		"when it equals what takes it":          {skipped("a", 1, v1alpha1.OutcomeNoChange), true},
 		"when it takes the traffic":             {active("a", 1), true},
 		"when it has taken it":                  {draining("a", 1, activatedAgo(30*time.Second)), true},
 		"not when that was before":              {draining("a", 1), false},

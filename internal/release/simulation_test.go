@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	simulationSeeds  = 480
+	simulationSeeds  = 600
 	simulationEvents = 600
 )
 
