@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
@@ -105,7 +106,7 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		if err != nil {
 			return err
 		}
-		if own == apply.Adoptable && o.Object.GetKind() == "Service" {
+		if o.Object.GetKind() == "Service" && (own == apply.Adoptable || s.selectsAnyRun(st, o)) {
 			s.memory.adopting[rel.Name] = o.Object.GetName()
 		}
 		switch {
@@ -149,6 +150,23 @@ func bringsTraffic(o *render.StampedObject) bool {
 	default:
 		return gvk.Group == "gateway.networking.k8s.io"
 	}
+}
+
+// selectsAnyRun: a Service of the track that no release has narrowed yet, because there were no Versioned workloads for it, fits the
+// pods of this run. It may have other pods, and is left alone until the switch.
+func (s *scope) selectsAnyRun(st *render.Stamped, o *render.StampedObject) bool {
+	live := s.world.services[o.Object.GetName()]
+	if live == nil || !o.Narrow || len(live.Spec.Selector) == 0 || live.Spec.Selector[v1alpha1.ReleaseLabel] != "" || overlapOf(live) != (release.RunKey{}) {
+		return false
+	}
+	selector := labels.SelectorFromSet(live.Spec.Selector)
+	for _, w := range st.Objects {
+		found, _, _ := unstructured.NestedStringMap(w.Object.Object, "spec", "template", "metadata", "labels")
+		if w.Class == v1alpha1.ClassVersioned && found != nil && selector.Matches(labels.Set(found)) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayBeRefused: the change is worth a dry run. That a Service selects another run is not; that it is another Service is.

@@ -38,7 +38,8 @@ type trackMemory struct {
 	refusedSwitch, failedSwitch release.RunKey
 	// swept: see release.View.
 	swept map[string]string
-	// adopting names, by release, the Service that is taken over when traffic moves to it.
+	// adopting names, by release, a Service that may send its pods traffic before it is narrowed to them: one that is taken over, or one
+	// that had no Versioned workloads before.
 	adopting map[string]string
 	// tried is when a step was last done; the cache may not show yet what it caused.
 	tried map[attempt]time.Time
