@@ -129,7 +129,7 @@ type ReleaseTrackSpec struct {
 type IgnoredKind struct {
 	// group of its API. Default: any group.
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$`
 	// +optional
 	Group string `json:"group,omitempty"`
 	// kind, as in a manifest.
@@ -143,7 +143,7 @@ type IgnoredKind struct {
 type NameReference struct {
 	// group of the API of the objects that hold the field. Default: the core group.
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$`
 	// +optional
 	Group string `json:"group,omitempty"`
 	// kind of the objects that hold the field, as in a manifest.
@@ -166,7 +166,7 @@ type NameReference struct {
 type ReferenceTarget struct {
 	// group of its API. Default: the core group.
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$`
 	// +optional
 	Group string `json:"group,omitempty"`
 	// kind, as in a manifest.

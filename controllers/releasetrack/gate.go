@@ -55,8 +55,7 @@ func (r *Reconciler) foreignSelectors(ctx context.Context, s *scope, b *render.B
 		if svc.Spec.Type == corev1.ServiceTypeExternalName {
 			continue // its selector selects nothing
 		}
-		services = append(services, policy.Service{Name: svc.Name, Track: svc.Labels[v1alpha1.TrackLabel],
-			Adopter: svc.Annotations[v1alpha1.AdoptAnnotation], Selector: svc.Spec.Selector})
+		services = append(services, policy.Service{Name: svc.Name, Track: svc.Labels[v1alpha1.TrackLabel], Selector: svc.Spec.Selector})
 	}
 	own := map[string]bool{}
 	for _, o := range b.Objects {

@@ -134,9 +134,9 @@ func (r *Reconciler) resolveImages(ctx context.Context, s *scope, rel *v1alpha1.
 func unresolved(q *question) error {
 	message := q.problem.Error()
 	if q.others > 0 {
-		message += fmt.Sprintf(" (and %d more)", q.others)
+		message += fmt.Sprintf(" (and %d more images)", q.others)
 	}
-	return kube.Refuse(registryReason(q.problem.Kind), message)
+	return kube.Refuse(registryReason(q.problem.Kind), message+". Mend that, write digests in Git, or set spec.gates.images of the track to Ignore")
 }
 
 func registryReason(kind images.Kind) string {

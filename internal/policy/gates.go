@@ -113,7 +113,7 @@ var clusterGates = []Gate{
 		Fix:  "rename the object, or let the track take it over with the annotation " + v1alpha1.AdoptAnnotation},
 	{ID: "foreign-selector", Stage: AtCluster, Severity: v1alpha1.SeverityError, Reasons: []string{v1alpha1.ForeignSelectorReason},
 		Asks: "no Service outside the track selects the new pods",
-		Fix:  "delete the Service, change its selector, or let the track take it over with the annotation " + v1alpha1.AdoptAnnotation},
+		Fix:  "delete the Service, change its selector, or put it into Git and let the track take it over with the annotation " + v1alpha1.AdoptAnnotation},
 }
 
 // registryReasons are those of resolving images.

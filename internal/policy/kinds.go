@@ -12,7 +12,7 @@ const (
 	ReasonUnsupportedKind   = "UnsupportedKind"   // kind that a release may not contain
 )
 
-const askPlatform = "take it out of the path and have a platform engineer apply it"
+const askPlatform = "take it out of the path and have a platform engineer apply it, or name the kind in spec.ignore of the track"
 
 // RefusedKind returns reason, message and advice when a release may not contain the kind; empty when it may.
 func RefusedKind(gk schema.GroupKind) (reason, message, fix string) {

@@ -11,9 +11,9 @@ import (
 // Service is a Service of the track's namespace.
 type Service struct {
 	Name string
-	// Track that it is labelled with, and the one that a person lets take it over.
-	Track, Adopter string
-	Selector       map[string]string
+	// Track that it is labelled with.
+	Track    string
+	Selector map[string]string
 }
 
 // Pods are the pods that a workload of a run will have.
@@ -25,13 +25,13 @@ type Pods struct {
 // ForeignServices says which Services outside a track select pods of its run: they would send traffic to pods that no one has
 // found healthy, and go on doing so when the release has ended. Empty: none does. These do not count:
 //
-//  1. Services of the track, and those that a person lets it take over (annotation stele.dev/adopt);
+//  1. Services of the track;
 //  2. Services without a selector, whose endpoints somebody else keeps;
 //  3. Services that the release holds itself (own): whether they are the track's is another question.
 func ForeignServices(track string, services []Service, run []Pods, own map[string]bool) string {
 	var out []string
 	for _, s := range services {
-		if s.Track == track || s.Adopter == track || len(s.Selector) == 0 || own[s.Name] {
+		if s.Track == track || len(s.Selector) == 0 || own[s.Name] {
 			continue
 		}
 		sel := labels.SelectorFromSet(s.Selector)
@@ -53,7 +53,7 @@ func ForeignServices(track string, services []Service, run []Pods, own map[strin
 	if more := len(out) - named; more > 0 {
 		out = append(out[:named], fmt.Sprintf("and %d more Services", more))
 	}
-	return strings.Join(out, "; ") + fmt.Sprintf(". Delete the Service, change its selector or the labels of the pods, or let this track take it over with the annotation stele.dev/adopt: %s", track)
+	return strings.Join(out, "; ") + fmt.Sprintf(". Delete the Service, change its selector or the labels of the pods, or put it into Git and let this track take it over with the annotation stele.dev/adopt: %s", track)
 }
 
 func ofTrack(track string) string {

@@ -12,6 +12,9 @@ import (
 func (p *planner) overlap(key RunKey) bool {
 	r := p.staging
 	services := p.overlapping()
+	if p.rollingBack() || p.rejected(p.staging) || p.active != nil && p.rejected(p.active) {
+		return false // what gives way has had its last request
+	}
 	if p.view.Track.Overlap <= 0 || len(services) == 0 || p.view.Switched == (RunKey{r.Name, r.Status.Run}) {
 		return false
 	}

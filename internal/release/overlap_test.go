@@ -86,6 +86,14 @@ func TestOverlap(t *testing.T) {
 		"another run of the active release overlaps too": {
 			view: given(active("a", 1, restarting)).serves("a", 1).runs("a", 2, Current).with(overlaps).View, want: []string{"Overlap a/2"},
 		},
+		"the way back from a failed observation does without": {
+			view: given(active("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.ActiveRun, r.Status.Times.Staged = 0, ago(time.Second) }), active("b", 2, condemned)).
+				serves("b", 1).runs("a", 1, Current).with(overlaps).View,
+			want: []string{"Switch a/1"},
+		},
+		"so does the way from a rejected commit": {
+			view: stage().with(reject("a")).View, want: []string{"Switch b/1"},
+		},
 		"Services that select both for a release that is lost move back": {
 			view: given(active("a", 1)).serves("a", 1).with(overlapping("lost", 1, time.Minute)).View, want: []string{"Switch a/1"},
 		},

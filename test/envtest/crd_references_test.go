@@ -31,14 +31,14 @@ func nameReferenceRows() (good, bad []any) {
 		maps.DeleteFunc(t, func(_ string, v any) bool { return v == nil })
 		return t
 	}
-	good = fields(good, "group", "apps", "example.org", nil)
-	bad = fields(bad, "group", "", "Apps", "a b", "-a", "a-", long(254), 5)
+	good = fields(good, "group", "", "apps", "example.org", nil)
+	bad = fields(bad, "group", "Apps", "a b", "-a", "a-", long(254), 5)
 	good = fields(good, "kind", "Widget", "A1")
 	bad = fields(bad, "kind", nil, "", "widget", "A b", "A-b", "A"+long(63), 5)
 	good = fields(good, "path", "a", "spec.name", "spec.list[].name", "spec.names[]", "a[].b[].c_d-e[]", strings.Repeat("a", 512))
 	bad = fields(bad, "path", nil, "", ".", ".a", "a.", "a..b", "a[0]", "a[][]", "[]", "a[].[]", "$.a", "/a/b", "a b", "a/b", "a.b\n", long(513), 5)
-	good = fields(good, "target", target("kind", "Secret"), target("group", "apps"), target("group", "example.org"))
+	good = fields(good, "target", target("kind", "Secret"), target("group", ""), target("group", "apps"), target("group", "example.org"))
 	bad = fields(bad, "target", nil, "Secret", map[string]any{}, target("kind", nil), target("kind", "secret"), target("kind", "A b"), target("kind", "A"+long(63)),
-		target("name", "a"), target("group", ""), target("group", "Apps"), target("group", "a b"), target("group", long(254)), target("group", 5))
+		target("name", "a"), target("group", "Apps"), target("group", "a b"), target("group", long(254)), target("group", 5))
 	return good, bad
 }
