@@ -18,18 +18,8 @@ func (p *planner) advance() {
 	case p.staging == nil:
 		p.keepInPlace()
 		p.start(p.wish)
-	case p.staging != p.active && p.rejected(p.staging) && !p.committed():
-		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
-			Message: "its commit is in spec.rejected"})
-	case p.sharesCondemned():
-		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
-			Message: fmt.Sprintf("it uses the workloads of release %s, which have become unhealthy", p.active.Name)})
-	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
-		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
-			Message: fmt.Sprintf("release %s has to be run again first", p.active.Name)})
-	case p.damagedStandby() != "" && !p.committed():
-		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted,
-			Message: p.damagedStandby() + " is gone; it has to be run again"})
+	case p.endsNow() != "":
+		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted, Message: p.endsNow()})
 	case p.staging == p.active && p.wish != nil && (p.waitsForPerson(p.wish) || p.refused(p.wish)):
 		// What waits for a person, or for the cluster, is in no hurry.
 		p.waitBehindStaging()
@@ -44,6 +34,21 @@ func (p *planner) advance() {
 
 func sameDigest(a, b *v1alpha1.ImmutableRelease) bool {
 	return a != nil && b != nil && a.Spec.Digest != "" && a.Spec.Digest == b.Spec.Digest
+}
+
+// endsNow says why the staging run ends, whatever is wanted instead; "" when it does not.
+func (p *planner) endsNow() string {
+	switch {
+	case p.staging != p.active && p.rejected(p.staging) && !p.committed():
+		return "its commit is in spec.rejected"
+	case p.sharesCondemned():
+		return fmt.Sprintf("it uses the workloads of release %s, which have become unhealthy", p.active.Name)
+	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
+		return fmt.Sprintf("release %s has to be run again first", p.active.Name)
+	case p.damagedStandby() != "" && !p.committed():
+		return p.damagedStandby() + " is gone; it has to be run again"
+	}
+	return ""
 }
 
 func (p *planner) waitBehindStaging() {

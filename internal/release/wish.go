@@ -93,7 +93,7 @@ func (p *planner) chooseNewest() {
 	p.wish = p.active
 	for i := len(list) - 1; i >= 0; i-- {
 		c := list[i]
-		if c.Spec.Sequence > head.Spec.Sequence || p.gone(c) && c != p.active {
+		if c.Spec.Sequence > head.Spec.Sequence || c != p.active && p.outOfTheRunning(c, awaits) {
 			continue
 		}
 		if c == p.active && p.rejected(c) {
@@ -105,9 +105,6 @@ func (p *planner) chooseNewest() {
 			p.bound = max(p.bound, c.Spec.Sequence)
 			return
 		}
-		if (p.held() || awaits && c.Status.Times.Promoted == nil) && !hasWorked(c) {
-			continue // it waits; a rejected one gives way all the same
-		}
 		failed = failed || IsFailed(c)
 		if failed && !hasWorked(c) {
 			p.bound = max(p.bound, c.Spec.Sequence)
@@ -115,6 +112,11 @@ func (p *planner) chooseNewest() {
 			return
 		}
 	}
+}
+
+// outOfTheRunning: Git has left the release; or it is a new one, and waits for the track to be mended, or (awaits) for a person.
+func (p *planner) outOfTheRunning(c *v1alpha1.ImmutableRelease, awaits bool) bool {
+	return p.gone(c) || (p.held() || awaits && c.Status.Times.Promoted == nil) && !hasWorked(c)
 }
 
 // gone: Git has left the release, and does not point at it now.

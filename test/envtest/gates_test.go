@@ -134,8 +134,12 @@ func TestForeignSelector(t *testing.T) {
 			}
 		}},
 		"changed": {map[string]string{v1alpha1.TrackLabel: "other"}, "of track other", func(s *scene) { patched(s, `{"spec":{"selector":{"app":"other"}}}`) }},
-		"permitted": {nil, "of no track", func(s *scene) {
+		"taken over": {nil, "of no track", func(s *scene) {
 			patched(s, fmt.Sprintf(`{"metadata":{"annotations":{%q:"shop"}}}`, v1alpha1.AdoptAnnotation))
+			// The permission alone changes nothing: the Service has to be in Git.
+			s.untouched()
+			rogue := strings.Replace(service("rogue"), "app: rogue", "app: web", 1)
+			s.live(s.commit(with(shop("web", "3"), "deploy/rogue.yaml", rogue)))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +151,9 @@ func TestForeignSelector(t *testing.T) {
 			untilPhase(t, s.ns, releaseOf("shop", next), v1alpha1.PhasePending)
 			s.untouched()
 			tc.mend(s)
-			s.live(next)
+			if name != "taken over" {
+				s.live(next)
+			}
 		})
 	}
 }
