@@ -77,6 +77,12 @@ func readyMessage(s *scope, active *v1alpha1.ImmutableRelease) string {
 	if name := s.plan.Staging; name != "" {
 		message += "; " + standbyNote(name)
 	}
+	if active.Status.Observation == v1alpha1.ObservationRunning {
+		message += "; it is being observed"
+	}
+	if head := s.releases[s.track.Status.HeadRelease]; head != nil && head != active && s.view.Track.Rejected[head.Spec.Source.Commit] {
+		message += fmt.Sprintf("; the newest commit, of release %s, is in spec.rejected", head.Name)
+	}
 	if !active.DeletionTimestamp.IsZero() {
 		message += "; somebody has deleted that release: it goes once another one takes the traffic"
 	}
