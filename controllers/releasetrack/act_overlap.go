@@ -39,6 +39,7 @@ func (r *Reconciler) overlap(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 			return err
 		}
 	}
+	s.memory.refusedSwitch, s.memory.failedSwitch = release.RunKey{}, release.RunKey{}
 	if s.memory.overlapped != key {
 		s.memory.overlapped, s.memory.overlapSince = key, r.Clock.Now()
 	}

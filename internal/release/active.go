@@ -67,6 +67,9 @@ func (p *planner) needsRun() bool {
 	if p.active == nil {
 		return false
 	}
+	if _, broken := p.view.Broken[p.active.Name]; broken {
+		return false // nothing can be run of it
+	}
 	_, gone := p.missing()
 	return p.view.Track.Restart != "" || gone && !p.restartFailed()
 }

@@ -56,7 +56,13 @@ func TestManualPromotion(t *testing.T) {
 		"promoted, it has a whole deadline again": {
 			view: given(active("a", 1), staging("b", 2, promoted)).serves("a", 1).runs("b", 1, InProgress).with(promoting("b")).View, wantWake: 9 * time.Minute,
 		},
-		"a pin is a promotion too":                    {view: stage(onStandby).with(manual).pinned("b", time.Minute).View, want: []string{"Promote b/1"}},
+		"a pin is a promotion too": {view: stage(onStandby).with(manual).pinned("b", time.Minute).View, want: []string{"Promote b/1"}},
+		"a Service that somebody has pointed at it promotes nothing": {
+			view: stage(onStandby).with(manual).traffic("b", 1).View, wantWaiting: waiting,
+		},
+		"an active release that cannot be run again does not end it": {
+			view: stage(onStandby).with(manual).with(func(v *View) { v.Track.Restart = "now" }).broken("a").View, wantWaiting: waiting,
+		},
 		"a change to Automatic lets it go on":         {view: stage(onStandby).View, want: []string{"Promote b/1"}},
 		"with Automatic a promotion is not looked at": {view: stage().with(func(v *View) { v.Track.Promote = "nosuch" }).View, want: []string{"Switch b/1"}},
 		"a newer commit takes its place at once": {

@@ -201,7 +201,8 @@ func (p *planner) drive() {
 	}
 	run := p.view.Runs[key]
 	shared := key.Release != r.Name
-	if !p.halfSwitched() {
+	// A Service that somebody has pointed at a run on standby by hand promotes nothing.
+	if onStandby := IsStandby(r) && p.waitsForPerson(r); onStandby || !p.halfSwitched() {
 		if !shared && !run.Made {
 			p.add(Step{Kind: Make, Release: r.Name, Run: key.Run})
 		}
