@@ -58,8 +58,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-// classify makes an Error of what the library returns.
-func classify(ctx context.Context, image, host string, keys *Keyring, err error) *Error {
+// classify makes an Error of what the library returns. tried: there were credentials for the image.
+func classify(ctx context.Context, image, host string, keys *Keyring, tried bool, err error) *Error {
 	fail := func(kind Kind, format string, args ...any) *Error {
 		return &Error{Kind: kind, Image: image, message: fmt.Sprintf("registry %s ", host) + fmt.Sprintf(format, args...), cause: err}
 	}
@@ -74,7 +74,7 @@ func classify(ctx context.Context, image, host string, keys *Keyring, err error)
 	case errors.As(err, &address):
 		return fail(Invalid, "cannot be asked: %v", address)
 	case errors.As(err, &answer):
-		return answered(fail, keys, answer)
+		return answered(fail, keys, tried, answer)
 	case isUntrusted(err):
 		return fail(Unreachable, "has a certificate that is not trusted; give the operator its authority (environment variable SSL_CERT_FILE or SSL_CERT_DIR)")
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), isTimeout(err):
@@ -93,14 +93,14 @@ func classify(ctx context.Context, image, host string, keys *Keyring, err error)
 }
 
 // answered reads the status of an answer, and nothing else: its body may echo what was sent.
-func answered(fail func(Kind, string, ...any) *Error, keys *Keyring, answer *transport.Error) *Error {
+func answered(fail func(Kind, string, ...any) *Error, keys *Keyring, tried bool, answer *transport.Error) *Error {
 	code := answer.StatusCode
 	ofTag := answer.Request != nil && strings.Contains(answer.Request.URL.Path, "/manifests/")
 	switch {
 	case code == http.StatusNotFound && ofTag:
 		return fail(NotFound, "has no such tag (HTTP 404); push it, or name another one")
-	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && !keys.has(answer.Request):
-		return fail(Unauthorized, "wants credentials (HTTP %d); check that the image exists, and name a Secret for it in imagePullSecrets%s", code, keys.notes())
+	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && !tried:
+		return fail(Unauthorized, "wants credentials (HTTP %d); check that the image exists, and name a Secret with an entry for this registry in imagePullSecrets%s", code, keys.notes())
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return fail(Unauthorized, "refuses the credentials (HTTP %d); check that the image exists, and what the Secrets in imagePullSecrets may read%s", code, keys.notes())
 	case code == http.StatusTooManyRequests:

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -146,11 +145,6 @@ func splitHost(s string) ([]string, string) {
 		host, port = s, ""
 	}
 	return strings.Split(host, "."), port
-}
-
-// has: the request was made with credentials, or there are some at all.
-func (k *Keyring) has(req *http.Request) bool {
-	return k != nil && len(k.keys) > 0 || req != nil && req.URL.User != nil
 }
 
 // notes are what is wrong with Secrets, to be put behind a message.

@@ -98,14 +98,15 @@ func (r *Resolver) ask(ctx context.Context, q Question) (out Answer) {
 		return Answer{Err: &Error{Kind: Invalid, Image: q.Image, message: "not a reference that a registry understands", cause: err}}
 	}
 	host := ref.Context().RegistryStr()
+	tried := len(q.Keys.find(host, ref.Context().RepositoryStr())) > 0
 	leave := r.enter(ctx, host)
 	if leave == nil {
-		return Answer{Err: classify(ctx, q.Image, host, q.Keys, ctx.Err())}
+		return Answer{Err: classify(ctx, q.Image, host, q.Keys, tried, ctx.Err())}
 	}
 	defer leave()
 	digest, err := r.digest(ctx, ref, q.Keys)
 	if err != nil {
-		return Answer{Err: classify(ctx, q.Image, host, q.Keys, err)}
+		return Answer{Err: classify(ctx, q.Image, host, q.Keys, tried, err)}
 	}
 	return Answer{Digest: digest}
 }
