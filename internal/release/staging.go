@@ -18,8 +18,7 @@ func (p *planner) advance() {
 	case p.staging == nil:
 		p.keepInPlace()
 		p.start(p.wish)
-	case p.endsNow() != "":
-		p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted, Message: p.endsNow()})
+	case p.endNow():
 	case p.staging == p.active && p.wish != nil && (p.waitsForPerson(p.wish) || p.refused(p.wish)):
 		// What waits for a person, or for the cluster, is in no hurry.
 		p.waitBehindStaging()
@@ -36,8 +35,17 @@ func sameDigest(a, b *v1alpha1.ImmutableRelease) bool {
 	return a != nil && b != nil && a.Spec.Digest != "" && a.Spec.Digest == b.Spec.Digest
 }
 
-// endsNow says why the staging run ends, whatever is wanted instead; "" when it does not.
-func (p *planner) endsNow() string {
+// endNow ends the staging run where it must end, whatever is wanted instead, and reports whether it does.
+func (p *planner) endNow() bool {
+	why := p.whyEndNow()
+	if why == "" {
+		return false
+	}
+	p.add(Step{Kind: Fail, Release: p.staging.Name, Run: p.staging.Status.Run, Outcome: v1alpha1.OutcomePreempted, Message: why})
+	return true
+}
+
+func (p *planner) whyEndNow() string {
 	switch {
 	case p.staging != p.active && p.rejected(p.staging) && !p.committed():
 		return "its commit is in spec.rejected"

@@ -75,8 +75,9 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 // chooseNewest walks from the release of the newest commit to older ones and takes the first that may run. It never goes
 // below the active one: an older release runs only when a person pins it (or when Git itself points at it). Below a release
 // that failed, only one that has taken traffic is good enough: after a pin is removed, the track goes on to the newest
-// release that worked. What Git has left, by pointing back, is no candidate. A head that is not known (yet) changes nothing, and so does a track that is held, but for an active release
-// that a person has rejected. Before all that, an active release that has failed its observation gives way.
+// release that worked. What Git has left, by pointing back, is no candidate. A head that is not known (yet) changes nothing, and
+// so does a track that is held, but for an active release that a person has rejected. Before all that, an active release that has
+// failed its observation gives way.
 func (p *planner) chooseNewest() {
 	list := sorted(p.view.Releases)
 	if p.goesBackFirst(list) {
