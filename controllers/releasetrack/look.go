@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -178,8 +177,9 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 // renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
 func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	bundle, err := render.Build(recorder, req.path, render.Options{Namespace: req.track.Namespace, Track: req.track.Name,
-		Ignore: groupKinds(req.shape.Ignore), NameReferences: nameReferences(req.shape.NameReferences), Gates: req.shape.Gates, Cache: req.renders})
+	opt := render.OptionsOf(req.track.Namespace, req.track.Name, req.shape.Ignore, req.shape.NameReferences, req.shape.Gates)
+	opt.Cache = req.renders
+	bundle, err := render.Build(recorder, req.path, opt)
 	out := rendered{contentDigest: recorder.digest()}
 	var problems *render.Error
 	var limit *gitsource.LimitError
@@ -203,22 +203,6 @@ func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
 // refusedBy is the finding of a refusal that has only one.
 func refusedBy(r *v1alpha1.ReleaseRefusal) policy.Finding {
 	return policy.Found(policy.Finding{Reason: r.Reason, Message: r.Message})
-}
-
-func groupKinds(kinds []v1alpha1.IgnoredKind) []schema.GroupKind {
-	var out []schema.GroupKind
-	for _, k := range kinds {
-		out = append(out, schema.GroupKind{Group: k.Group, Kind: k.Kind})
-	}
-	return out
-}
-
-func nameReferences(refs []v1alpha1.NameReference) []render.NameReference {
-	var out []render.NameReference
-	for _, r := range refs {
-		out = append(out, render.NameReference{Group: r.Group, Kind: r.Kind, Path: r.Path, TargetGroup: r.Target.Group, TargetKind: r.Target.Kind})
-	}
-	return out
 }
 
 func cut(s string, limit int) string {

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/render"
@@ -53,14 +51,7 @@ type Gate struct {
 
 // newReport renders the folder for the track. An error comes from reading the folder.
 func newReport(repo fs.FS, path string, track *v1alpha1.ReleaseTrack) (*Report, error) {
-	opt := render.Options{Namespace: track.Namespace, Track: track.Name, Gates: track.Spec.Gates}
-	for _, k := range track.Spec.Ignore {
-		opt.Ignore = append(opt.Ignore, schema.GroupKind{Group: k.Group, Kind: k.Kind})
-	}
-	for _, n := range track.Spec.NameReferences {
-		opt.NameReferences = append(opt.NameReferences, render.NameReference{Group: n.Group, Kind: n.Kind, Path: n.Path,
-			TargetGroup: n.Target.Group, TargetKind: n.Target.Kind})
-	}
+	opt := render.OptionsOf(track.Namespace, track.Name, track.Spec.Ignore, track.Spec.NameReferences, track.Spec.Gates)
 	r := &Report{Track: track.Name, Namespace: track.Namespace, Path: policy.Printable(path), Objects: []Object{}, Images: []v1alpha1.ReleaseImage{}}
 	bundle, err := render.Build(repo, path, opt)
 	var refused *render.Error

@@ -14,22 +14,6 @@ import (
 	"github.com/stele-dev/stele/internal/policy"
 )
 
-// Options say for whom a release is built.
-type Options struct {
-	// Namespace is the track's own; a release never leaves it.
-	Namespace string
-	// Track is the track's name.
-	Track string
-	// Ignore lists kinds that are left out and reported in Bundle.Ignored instead of being refused. An empty group is any.
-	Ignore []schema.GroupKind
-	// Cache, when set, is shared by the builds of many tracks. It changes how long a build takes, and nothing else.
-	Cache *Cache
-	// NameReferences are fields beyond the built-in table that name other objects.
-	NameReferences []NameReference
-	// Gates say what is asked of images and pods. What is not set is the default.
-	Gates v1alpha1.Gates
-}
-
 // Bundle is the content of a release before any name or label is stamped.
 type Bundle struct {
 	// Objects in the order in which they are created: what others need first (quotas, ServiceAccounts, ConfigMaps,

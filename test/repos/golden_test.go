@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -103,14 +102,7 @@ func show(t *testing.T, out *bytes.Buffer, r *Repository, track *v1alpha1.Releas
 }
 
 func build(r *Repository, track *v1alpha1.ReleaseTrack, n int) (*render.Bundle, error) {
-	opt := render.Options{Namespace: namespace, Track: track.Name, Gates: track.Spec.Gates}
-	for _, f := range track.Spec.NameReferences {
-		opt.NameReferences = append(opt.NameReferences, render.NameReference{Group: f.Group, Kind: f.Kind, Path: f.Path,
-			TargetGroup: f.Target.Group, TargetKind: f.Target.Kind})
-	}
-	for _, i := range track.Spec.Ignore {
-		opt.Ignore = append(opt.Ignore, schema.GroupKind{Group: i.Group, Kind: i.Kind})
-	}
+	opt := render.OptionsOf(namespace, track.Name, track.Spec.Ignore, track.Spec.NameReferences, track.Spec.Gates)
 	return render.Build(r.FS(n), track.Spec.Source.Path, opt)
 }
 

@@ -1,0 +1,83 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ReleaseTrackStatus is what the operator has seen and done last.
+type ReleaseTrackStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// observedRevision is the tip that was last fetched and walked to, e.g. main@sha1:<40 hex>. Every commit up to it
+	// has its outcome.
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	ObservedRevision string `json:"observedRevision,omitempty"`
+
+	// headRelease is the release of the newest commit that changes the path: what would run without pin and failures.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	HeadRelease string `json:"headRelease,omitempty"`
+
+	// targetRelease is the release that the track moves to, or has moved to.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	TargetRelease string `json:"targetRelease,omitempty"`
+
+	// activeRelease is the release that takes the traffic.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ActiveRelease string `json:"activeRelease,omitempty"`
+
+	// pinned says since when spec.pin is as it is: a pinned release that fails after that is not tried again.
+	// +optional
+	Pinned *PinnedRelease `json:"pinned,omitempty"`
+
+	// promotion says since when spec.promote is as it is, and what became of it.
+	// +optional
+	Promotion *PromotedRelease `json:"promotion,omitempty"`
+
+	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledReconcileAt string `json:"lastHandledReconcileAt,omitempty"`
+
+	// lastHandledRestartAt echoes the annotation stele.dev/restart that was last acted upon.
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledRestartAt string `json:"lastHandledRestartAt,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PinnedRelease is a pin as it was first seen.
+type PinnedRelease struct {
+	// release that is pinned.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// since when.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+}
+
+// PromotedRelease is a promotion as it was first seen.
+type PromotedRelease struct {
+	// release that spec.promote names.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// since when.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+	// handled is when the release had taken the traffic, or had failed to; absent while it is on its way.
+	// +optional
+	Handled *metav1.MicroTime `json:"handled,omitempty"`
+}
