@@ -101,7 +101,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 // repeatable steps change the cluster and are asked for until the cache shows it; the others change facts of a release.
 func repeatable(kind release.StepKind) bool {
 	switch kind {
-	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Confirm:
+	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Switch, release.Confirm:
 		return true
 	default:
 		return false

@@ -229,7 +229,7 @@ func (p *planner) drive() {
 		p.expire("the switch was not completed")
 		return
 	}
-	if p.waitForTraffic(content, key) {
+	if p.waitForTraffic(content, key) || !shared && p.waitForAtSwitch(run, content) {
 		return
 	}
 	p.add(Step{Kind: Activate, Release: r.Name, Run: r.Status.Run})
@@ -347,6 +347,19 @@ func (p *planner) waitForTraffic(content *Content, key RunKey) bool {
 		if t.Selects != key || others > 0 || t.Endpoints[key] < t.ReadyPods {
 			p.waitFor(Problem{v1alpha1.ProgressingReason, fmt.Sprintf(
 				"Service %s: %d endpoints of other runs, %d of %d ready pods of this run", name, others, t.Endpoints[key], t.ReadyPods)})
+			return true
+		}
+	}
+	return false
+}
+
+// waitForAtSwitch waits until what the switch has created is seen: an active run that does not have it is run again. The switch is
+// repeated, which creates what somebody has deleted since.
+func (p *planner) waitForAtSwitch(run Run, content *Content) bool {
+	for _, key := range content.AtSwitch {
+		if _, ok := run.Workloads[key]; !ok {
+			p.add(Step{Kind: Switch, Release: p.staging.Name, Run: p.staging.Status.Run})
+			p.waitFor(Problem{v1alpha1.ProgressingReason, fmt.Sprintf("%s %s: not there yet", key.Kind, key.Name)})
 			return true
 		}
 	}

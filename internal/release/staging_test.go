@@ -55,6 +55,16 @@ func TestStagingIsDrivenStepByStep(t *testing.T) {
 		"an endpoint without run labels holds up the activation": {
 			view: stage().runs("b", 1, Current).with(switched("b", 1)).with(endpoints("b", 1, 2, map[RunKey]int32{{}: 1, b: 2})).View,
 		},
+		"what the switch has created is waited for, and created again if it was deleted": {
+			view: given(staging("a", 1)).serves("a", 1).with(switched("a", 1)).with(func(v *View) { v.Contents["a"].AtSwitch = []ObjectKey{cron} }).View,
+			want: []string{"Switch a/1"}, wantWaiting: map[string]string{"a": v1alpha1.ProgressingReason},
+		},
+		"a release that uses the workloads of another has created nothing at the switch": {
+			view: given(active("a", 1), staging("b", 2, shares("a", 1))).serves("a", 1).with(switched("b", 1)).with(func(v *View) {
+				v.Contents["b"].AtSwitch = []ObjectKey{cron}
+			}).View,
+			want: []string{"Activate b/1", "Supersede a/1 Superseded"},
+		},
 		"fewer endpoints than ready pods hold up the activation": {
 			view: stage().runs("b", 1, Current).with(switched("b", 1)).with(endpoints("b", 1, 2, map[RunKey]int32{b: 1})).View,
 		},

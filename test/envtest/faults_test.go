@@ -362,7 +362,7 @@ func TestFaultAtEveryWrite(t *testing.T) {
 			release(second)(t, ns)
 		}},
 		"observation": {killed: true, before: []string{first}, act: release(second), done: spoilWhatIsObserved(first, second),
-			track: rollout(func(r *v1alpha1.Rollout) { r.Observe = metav1.Duration{Duration: time.Second} })},
+			track: rollout(func(r *v1alpha1.Rollout) { r.Observe = metav1.Duration{Duration: time.Minute} })},
 		"first release":  {act: release(first), done: live(first)},
 		"second release": {before: []string{first}, act: release(second), done: live(first, second)},
 		"rollback": {before: []string{first, second}, done: live(second, first), act: func(t *testing.T, ns string) {
