@@ -22,6 +22,9 @@ const (
 	// InputsChangedCondition: True when rendering the active commit today would take other inputs than it did then
 	// (a newer renderer, say); absent otherwise. It never starts a release.
 	InputsChangedCondition = "InputsChanged"
+	// ProtectedCondition: True while the admission policies are in force in the track's namespace, as they were shipped. False says
+	// what is missing; Unknown until it was looked at.
+	ProtectedCondition = "Protected"
 )
 
 // Conditions of an ImmutableRelease.
@@ -43,6 +46,41 @@ const (
 	// SelfContainedCondition: True when the archive holds all that the release is made of; False lists what it depends on besides
 	// (Secrets made elsewhere, data of claims, tags of images, CustomResourceDefinitions). Absent until it was wanted once.
 	SelfContainedCondition = "SelfContained"
+	// DriftedCondition: True while an object of the active run is not what the operator made it; absent otherwise.
+	DriftedCondition = "Drifted"
+	// MutatedCondition: True when the cluster (a mutating webhook, say) changed an object of the run while it was created, besides
+	// defaults; absent otherwise. That is no drift.
+	MutatedCondition = "Mutated"
+)
+
+// Reasons of Protected.
+const (
+	// EnforcedReason: every policy is in force.
+	EnforcedReason = "Enforced"
+	// NotCheckedReason: this process has not looked yet.
+	NotCheckedReason = "NotChecked"
+	// NamespaceNotEnforcedReason: the track's namespace lacks the label stele.dev/immutable: enforced.
+	NamespaceNotEnforcedReason = "NamespaceNotEnforced"
+	// PolicyMissingReason: a policy, a binding or a CustomResourceDefinition of this version is not there.
+	PolicyMissingReason = "PolicyMissing"
+	// PolicyChangedReason: one is not as this version ships it.
+	PolicyChangedReason = "PolicyChanged"
+	// CanaryAllowedReason: a request that has to be denied was not.
+	CanaryAllowedReason = "CanaryAllowed"
+	// CheckFailedReason: the cluster could not be asked.
+	CheckFailedReason = "CheckFailed"
+)
+
+// Reasons of Drifted and Mutated, and of Stalled for drift.
+const (
+	// ObjectsChangedReason: objects were changed or deleted.
+	ObjectsChangedReason = "ObjectsChanged"
+	// DriftRepeatedReason: the same change was made again after it was answered once.
+	DriftRepeatedReason = "DriftRepeated"
+	// ChangedAtAdmissionReason: the cluster changed what the operator created.
+	ChangedAtAdmissionReason = "ChangedAtAdmission"
+	// ReleaseAlteredReason: the spec of a release is not the one that was archived.
+	ReleaseAlteredReason = "ReleaseAltered"
 )
 
 // Reasons of Ready, Reconciling and Stalled, on both kinds.

@@ -18,6 +18,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&ReleaseTrack{}, &ReleaseTrackList{},
 		&ImmutableRelease{}, &ImmutableReleaseList{},
+		&BreakGlass{}, &BreakGlassList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -137,13 +137,128 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Images []ResolvedImage `json:"images,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Deletable.
+	// baseline is what the API server answered when the objects of the last run, and of the active one, were made: drift is what differs from
+	// it later. Stable objects have none: of them the fields that the operator applies are compared.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	// +optional
+	Baseline []ObjectBaseline `json:"baseline,omitempty"`
+
+	// drift is what was found changed or deleted behind the operator's back, latest last. At most 20 are kept.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +optional
+	Drift []ObjectDrift `json:"drift,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Drifted, Mutated,
+	// Deletable.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// ObjectBaseline is an object as the API server stored it when it was made.
+type ObjectBaseline struct {
+	// group of its API; empty for the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Kind string `json:"kind"`
+	// name as in Git.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// run that it was made in.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	// +required
+	Run int32 `json:"run"`
+	// digest over its content and metadata, without status and what controllers own: the first 32 hex of a SHA-256.
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{32}$`
+	// +required
+	Digest string `json:"digest"`
+	// mutated are the fields that came back otherwise than they were sent, besides defaults. At most 8.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=256
+	// +optional
+	Mutated []string `json:"mutated,omitempty"`
+}
+
+// ObjectDrift is a change to an object of the active run that the operator did not make. It names no person: field managers that are not
+// well-known programs are left out.
+type ObjectDrift struct {
+	// group of its API; empty for the core group.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group,omitempty"`
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Kind string `json:"kind"`
+	// name as in Git.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+	// run in which it was found.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000000
+	// +required
+	Run int32 `json:"run"`
+	// change: what has happened to it.
+	// +required
+	Change DriftChange `json:"change"`
+	// paths of the fields that differ, without values; of a Secret nothing below data. At most 8.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=256
+	// +optional
+	Paths []string `json:"paths,omitempty"`
+	// managers are the field managers that own these fields, as far as they are known programs.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MaxLength=128
+	// +optional
+	Managers []string `json:"managers,omitempty"`
+	// answer: what was done about it.
+	// +required
+	Answer DriftAnswer `json:"answer"`
+	// seen is when it was found.
+	// +required
+	Seen metav1.MicroTime `json:"seen"`
+}
+
+// DriftChange is what has happened to an object.
+// +kubebuilder:validation:Enum=Changed;Deleted
+type DriftChange string
+
+const (
+	// DriftChanged: fields differ.
+	DriftChanged DriftChange = "Changed"
+	// DriftDeleted: it is gone.
+	DriftDeleted DriftChange = "Deleted"
+)
+
+// DriftAnswer is what was done about drift.
+// +kubebuilder:validation:Enum=NewRun;Applied;Reported;Stalled
+type DriftAnswer string
+
+const (
+	// DriftNewRun: a new run of the release was begun.
+	DriftNewRun DriftAnswer = "NewRun"
+	// DriftApplied: the object was applied, or created, again.
+	DriftApplied DriftAnswer = "Applied"
+	// DriftReported: nothing, because spec.drift is Report.
+	DriftReported DriftAnswer = "Reported"
+	// DriftStalled: nothing, because the same change was answered once already.
+	DriftStalled DriftAnswer = "Stalled"
+)
 
 // RunReference names one run of a release.
 type RunReference struct {

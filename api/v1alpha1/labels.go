@@ -14,6 +14,13 @@ const (
 	// ConfigMaps and Secrets it refers to. It is how a pod of a StatefulSet is tied to what a release contains.
 	ContentLabel = "stele.dev/content"
 
+	// EnforcedLabel on a namespace with the value Enforced: the policies of config/admission apply in it (docs/spec/protection.md).
+	EnforcedLabel = "stele.dev/immutable"
+	// Enforced is the value of EnforcedLabel.
+	Enforced = "enforced"
+	// ActorAnnotation on a track names the user who changes spec.pin, spec.promote or spec.rejected; it must be the one who asks.
+	ActorAnnotation = "stele.dev/actor"
+
 	// ClassAnnotation on an object in Git overrides the class that its kind would get: Versioned, Recreate, InPlace
 	// or Stable.
 	ClassAnnotation = "stele.dev/class"

@@ -49,7 +49,7 @@ type ReleaseTrackStatus struct {
 	// +optional
 	LastHandledRestartAt string `json:"lastHandledRestartAt,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged.
+	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged, Protected.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32

@@ -87,6 +87,13 @@ type ReleaseTrackSpec struct {
 	// +optional
 	Gates Gates `json:"gates,omitempty"`
 
+	// drift says what is done about an object of the active run that somebody changes or deletes behind the operator's back. Replace:
+	// Versioned objects by a new run, the others by applying them again. Report: condition Drifted, event and metric only.
+	// Default: Replace.
+	// +kubebuilder:default=Replace
+	// +optional
+	Drift DriftPolicy `json:"drift,omitempty"`
+
 	// history says how many releases are kept once they have ended.
 	// +kubebuilder:default={}
 	// +optional
@@ -124,6 +131,17 @@ type ReleaseTrackSpec struct {
 	// +optional
 	Rejected []string `json:"rejected,omitempty"`
 }
+
+// DriftPolicy says what is done about drift.
+// +kubebuilder:validation:Enum=Replace;Report
+type DriftPolicy string
+
+const (
+	// DriftReplace: what was changed is replaced.
+	DriftReplace DriftPolicy = "Replace"
+	// DriftReport: it is only said.
+	DriftReport DriftPolicy = "Report"
+)
 
 // IgnoredKind names a kind of object, in every version of its API.
 type IgnoredKind struct {
