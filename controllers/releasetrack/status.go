@@ -68,6 +68,7 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	}
 	s.written[rel.Name] = *rel.Status.DeepCopy()
 	delete(s.memory.waiting, rel.Name)
+	delete(s.memory.baselines, rel.Name)
 	s.memory.endedWritten(rel.Name, ended)
 	return nil
 }
