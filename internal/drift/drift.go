@@ -123,34 +123,3 @@ func (o Object) foreign() (paths, managers []string) {
 func (f *Finding) Key() string {
 	return strings.Join(f.Paths, "\n") + "\n\n" + strings.Join(f.Managers, "\n")
 }
-
-// Pod tells how a pod that a controller has made differs from what it was made: by fields of its spec that another than its maker has set
-// since. resized: an autoscaler that the release declares may change its resources.
-func Pod(live *unstructured.Unstructured, resized bool) *Finding {
-	maker := ""
-	var paths, managers []string
-	for _, e := range live.GetManagedFields() {
-		set := setOf(e)
-		if maker == "" && e.Subresource == "" && set.Has(fieldpath.MakePathOrDie("spec", "containers")) || e.Manager == maker && e.Subresource == "" {
-			maker = e.Manager
-			continue
-		}
-		if resized && e.Subresource == "resize" {
-			continue
-		}
-		found := false
-		set.Leaves().Iterate(func(path fieldpath.Path) {
-			if field(path, 0) == "spec" {
-				found = true
-				paths = append(paths, text(path))
-			}
-		})
-		if found && slices.Contains(programs, e.Manager) {
-			managers = append(managers, e.Manager)
-		}
-	}
-	if len(paths) == 0 {
-		return nil
-	}
-	return &Finding{Paths: few(paths, maxPaths), Managers: few(managers, maxManagers)}
-}

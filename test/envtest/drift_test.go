@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -322,4 +323,75 @@ func TestDriftWhileTheOperatorIsAway(t *testing.T) {
 		return err
 	})
 	s.drifts(second, 2, "NewRun Changed ConfigMap web-config [metadata.labels.stele.dev/run] by [kubectl-label] in 1")
+}
+
+// A container that somebody puts into a running pod is found, and the run is replaced.
+func TestDebuggedPodIsReplaced(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	second := s.commit(shop("web", "2"))
+	s.live(second)
+	pods := &corev1.PodList{}
+	if err := suite.api.List(t.Context(), pods, client.InNamespace(s.ns), client.MatchingLabels{v1alpha1.ReleaseLabel: releaseOf("shop", second)}); err != nil || len(pods.Items) != 1 {
+		t.Fatalf("%d pods: %v", len(pods.Items), err)
+	}
+	pod := &pods.Items[0]
+	pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+		Name: "shell", Image: "busybox", ImagePullPolicy: corev1.PullAlways, TerminationMessagePolicy: corev1.TerminationMessageReadFile}})
+	if err := suite.api.SubResource("ephemeralcontainers").Update(t.Context(), pod, client.FieldOwner("kubectl-debug")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, patience, func(ctx context.Context) error {
+		rel, err := getRelease(ctx, s.ns, releaseOf("shop", second))
+		if err != nil {
+			return err
+		}
+		if rel.Status.ActiveRun != 2 || len(rel.Status.Drift) != 1 {
+			return fmt.Errorf("run %d, drift %+v", rel.Status.ActiveRun, rel.Status.Drift)
+		}
+		d := rel.Status.Drift[0]
+		if d.Kind != "Pod" || d.Name != "web" || !slices.Equal(d.Managers, []string{"kubectl-debug"}) || !strings.HasPrefix(d.Paths[0], "spec.ephemeralContainers") {
+			t.Fatalf("drift %+v", d)
+		}
+		return nil
+	})
+	s.undrifted(second)
+}
+
+// What a mutating policy makes of an object when it is created is said, and is no drift; a later change of the same field is.
+func TestMutatedAtAdmission(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	name := "mirror-" + s.ns
+	fail, never := admissionv1.Fail, admissionv1.NeverReinvocationPolicy
+	create(t, &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.MutatingAdmissionPolicySpec{
+		FailurePolicy: &fail, ReinvocationPolicy: never,
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}}}}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.ns}}},
+		Mutations: []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{Expression: `[
+			JSONPatch{op: "replace", path: "/spec/template/spec/containers/0/image", value: "mirror.example/web:2"},
+			JSONPatch{op: "add", path: "/metadata/labels/injected", value: "yes"}]`}}},
+	}}, &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}})
+	until(t, patience, func(ctx context.Context) error {
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, Name: "probe", Labels: map[string]string{"a": "b"}}, Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a"}}}}}}
+		if err := suite.api.Create(ctx, d, client.DryRunAll); err != nil {
+			return err
+		}
+		if d.Labels["injected"] == "" {
+			return errors.New("the policy is not in force yet")
+		}
+		return nil
+	})
+	second := s.commit(shop("web", "2"))
+	s.live(second)
+	rel := releaseOf("shop", second)
+	path := `spec.template.spec.containers[name="web"].image`
+	untilCondition(t, releaseConditions(s.ns, rel), v1alpha1.MutatedCondition, metav1.ConditionTrue, v1alpha1.ChangedAtAdmissionReason, "Deployment web", path, "metadata.labels.injected")
+	settled()
+	s.drifts(second, 1)
+	s.edit(&appsv1.Deployment{}, "web-"+second[:10], "kubectl-edit", image)
+	s.drifts(second, 2, "NewRun Changed Deployment web ["+path+"] by [kubectl-edit] in 1")
 }
