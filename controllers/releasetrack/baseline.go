@@ -23,7 +23,11 @@ func (s *scope) noteMade(rel *v1alpha1.ImmutableRelease, run int32, st *render.S
 	status.Baseline = append(status.Baseline, v1alpha1.ObjectBaseline{Group: gvk.Group, Kind: gvk.Kind, Name: name, Run: run,
 		Digest: drift.Digest(driftObject(st, o, live)), Mutated: drift.Mutated(o.Object, live)})
 	s.memory.baselines[rel.Name] = slices.Clone(status.Baseline)
-	delete(s.memory.verified, identify(o.Object))
+	v := verdict{at: s.view.Now}
+	if !isSeldom(gvk) {
+		v.of = stateOf(live, contentOfSpec(live))
+	}
+	s.memory.verified[identify(o.Object)] = v
 }
 
 // driftObject is a live object with what drift has to know of it.

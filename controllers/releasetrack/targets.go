@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/drift"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -78,11 +79,15 @@ func (r *Reconciler) targetsOf(ctx context.Context, s *scope, rel *v1alpha1.Immu
 		out.resized = out.resized || gvk.Kind == "VerticalPodAutoscaler"
 		out.targets = append(out.targets, target{
 			gvk: gvk, key: release.ObjectKey{Group: gvk.Group, Kind: gvk.Kind, Name: o.Source.Object.GetName()}, name: o.Object.GetName(), class: o.Class,
-			seldom: !followsKind(gvk) && !hasGeneration(gvk),
+			seldom: isSeldom(gvk),
 		})
 	}
 	s.memory.watched = out
-	clear(s.memory.verified)
+	watched := map[objectID]bool{}
+	for _, t := range out.targets {
+		watched[objectID{t.gvk.Kind, t.name}] = true
+	}
+	maps.DeleteFunc(s.memory.verified, func(id objectID, _ verdict) bool { return !watched[id] })
 	return out, nil
 }
 
@@ -94,6 +99,9 @@ func followsKind(gvk schema.GroupVersionKind) bool {
 	}
 	return false
 }
+
+// isSeldom: no watch tells what has changed of the kind.
+func isSeldom(gvk schema.GroupVersionKind) bool { return !followsKind(gvk) && !hasGeneration(gvk) }
 
 // hasGeneration: metadata tell whether more than the status of an object of this noted kind has changed.
 func hasGeneration(gvk schema.GroupVersionKind) bool {
@@ -153,7 +161,9 @@ func stateOf(obj client.Object, spec string) string {
 	fmt.Fprintf(&b, "%s %s %v %v", obj.GetUID(), spec, obj.GetFinalizers(), obj.GetOwnerReferences())
 	for _, m := range []map[string]string{obj.GetLabels(), obj.GetAnnotations()} {
 		for _, k := range slices.Sorted(maps.Keys(m)) {
-			fmt.Fprintf(&b, "\n%s=%s", k, m[k])
+			if !drift.OfController(k) {
+				fmt.Fprintf(&b, "\n%s=%s", k, m[k])
+			}
 		}
 	}
 	return b.String()

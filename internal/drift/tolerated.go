@@ -13,6 +13,9 @@ import (
 var controllerKeys = []string{"deployment.kubernetes.io/", "autoscaling.alpha.kubernetes.io/", "batch.kubernetes.io/", "deprecated.daemonset.template.generation",
 	"pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", "scaledobject.keda.sh/", "field.cattle.io/"}
 
+// OfController: the annotation or label is a note of a well-known controller, and says nothing of drift.
+func OfController(key string) bool { return hasPrefix(key, controllerKeys) }
+
 // controllerFinalizers are put on objects by the API server and by controllers.
 var controllerFinalizers = []string{"foregroundDeletion", "orphan", "finalizer.keda.sh", "kubernetes.io/", "service.kubernetes.io/", "batch.kubernetes.io/"}
 
