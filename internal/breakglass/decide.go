@@ -11,16 +11,19 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
 
-// maxEnded is the maximum of status.ended.
-const maxEnded = 1000
+// Maxima of the lists in status.
+const (
+	maxOpen  = 100
+	maxEnded = 1000
+)
 
 // Decision is what to write, and what to tell people.
 type Decision struct {
 	// Open and Ended are what status says from now on.
 	Open  []v1alpha1.OpenGrant
 	Ended []v1alpha1.EndedGrant
-	// Opened are grants that were not noted before; Gone are those that are no longer in spec, and Closed are the namespaces that no grant
-	// names any more.
+	// Opened are grants that were not noted before; Gone are those that are no longer noted, and Closed are the namespaces that no grant names
+	// any more.
 	Opened, Gone []v1alpha1.OpenGrant
 	Closed       []string
 	// Keep are the grants that stay in spec. Prune: others are there too, noted and over, and are to be removed.
@@ -42,12 +45,16 @@ func Decide(b *v1alpha1.BreakGlass, now time.Time) Decision {
 			d.Opened = append(d.Opened, g)
 		}
 	}
+	d.Open = slices.Clone(inSpec)
 	for _, g := range b.Status.Open {
-		if !contains(inSpec, g) {
+		switch {
+		case contains(inSpec, g):
+		case len(d.Open) < maxOpen && stillNeeded(g, inSpec, b.Status.Ended):
+			d.Open = append(d.Open, g)
+		default:
 			d.Gone = append(d.Gone, g)
 		}
 	}
-	d.Open = inSpec
 	d.Closed = closed(d.Gone, inSpec, b.Status.Ended)
 	d.Ended = ended(b.Status.Ended, d.Closed, now)
 	for _, g := range b.Spec.Grants {
@@ -63,6 +70,20 @@ func Decide(b *v1alpha1.BreakGlass, now time.Time) Decision {
 	}
 	d.Message = message(inSpec, now)
 	return d
+}
+
+// stillNeeded: a grant was shortened, or replaced by one that was over before its namespace was closed the last time. What is left would not
+// close the namespace, so the grant stays noted until that has gone too.
+func stillNeeded(g v1alpha1.OpenGrant, left []v1alpha1.OpenGrant, ended []v1alpha1.EndedGrant) bool {
+	return slices.ContainsFunc(g.Namespaces, func(ns string) bool {
+		names := slices.DeleteFunc(slices.Clone(left), func(o v1alpha1.OpenGrant) bool { return !slices.Contains(o.Namespaces, ns) })
+		return len(names) > 0 && !done(ended, ns, g) && !slices.ContainsFunc(names, func(o v1alpha1.OpenGrant) bool { return !done(ended, ns, o) })
+	})
+}
+
+// done: the namespace was closed after the grant had ended.
+func done(ended []v1alpha1.EndedGrant, ns string, g v1alpha1.OpenGrant) bool {
+	return slices.ContainsFunc(ended, func(e v1alpha1.EndedGrant) bool { return e.Namespace == ns && !e.At.Time.Before(g.Until.Time) })
 }
 
 // open is a grant without its user.
@@ -99,8 +120,7 @@ func closed(gone, left []v1alpha1.OpenGrant, before []v1alpha1.EndedGrant) []str
 	for _, g := range gone {
 		for _, ns := range g.Namespaces {
 			still := slices.ContainsFunc(left, func(o v1alpha1.OpenGrant) bool { return slices.Contains(o.Namespaces, ns) })
-			done := slices.ContainsFunc(before, func(e v1alpha1.EndedGrant) bool { return e.Namespace == ns && !e.At.Time.Before(g.Until.Time) })
-			if !still && !done && !slices.Contains(out, ns) {
+			if !still && !done(before, ns, g) && !slices.Contains(out, ns) {
 				out = append(out, ns)
 			}
 		}

@@ -92,6 +92,14 @@ func TestDecide(t *testing.T) {
 			given: object(grants{grant("INC-1", time.Minute, "shop")}, grants{hour}), opened: []string{"INC-1 shop 1m0s"}, gone: []string{"INC-1 shop 1h0m0s"},
 			wantOpen: []string{"INC-1 shop 1m0s"}, keep: 1, wake: time.Minute,
 		},
+		"one that is shortened to before the last close stays noted": {
+			given: object(grants{grant("INC-1", -2*time.Hour, "shop")}, grants{hour}, closedAt("shop", -time.Hour)), opened: []string{"INC-1 shop -2h0m0s"},
+			wantOpen: []string{"INC-1 shop -2h0m0s", "INC-1 shop 1h0m0s"}, keep: 1, ended: []v1alpha1.EndedGrant{closedAt("shop", -time.Hour)},
+		},
+		"and closes its namespaces when that has gone": {
+			given: object(nil, grants{grant("INC-1", -2*time.Hour, "shop"), hour}, closedAt("shop", -time.Hour)),
+			gone:  []string{"INC-1 shop -2h0m0s", "INC-1 shop 1h0m0s"}, closed: []string{"shop"}, ended: []v1alpha1.EndedGrant{closedAt("shop", 0)},
+		},
 		"a namespace that is closed again has the later time": {
 			given: object(nil, grants{hour}, closedAt("bank", -time.Hour), closedAt("shop", -time.Hour)), gone: []string{"INC-1 shop 1h0m0s"}, closed: []string{"shop"},
 			ended: []v1alpha1.EndedGrant{closedAt("bank", -time.Hour), closedAt("shop", 0)},
