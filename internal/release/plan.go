@@ -36,6 +36,8 @@ const (
 	MakeRecreate StepKind = "MakeRecreate"
 	// ApplyInPlace gives InPlace workloads the run's content.
 	ApplyInPlace StepKind = "ApplyInPlace"
+	// ReplacePods deletes the Pods of InPlace workloads, whose controllers make them again.
+	ReplacePods StepKind = "ReplacePods"
 	// Overlap lets the Services that both releases have unchanged select the pods of both.
 	Overlap StepKind = "Overlap"
 	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
@@ -69,7 +71,9 @@ type Step struct {
 	// Shared run whose workloads are used (Begin).
 	Shared *RunKey
 	// Keys of other runs that the step is about (StopRecreate).
-	Keys    []RunKey
+	Keys []RunKey
+	// Pods by name (ReplacePods).
+	Pods    []string
 	Outcome v1alpha1.ReleaseOutcome
 	Message string
 }
