@@ -36,7 +36,6 @@ func (p *planner) keepActive() {
 	if p.replace(r) {
 		return
 	}
-	p.replaceInPlace()
 	if p.restartFailed() {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
 			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}

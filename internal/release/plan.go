@@ -109,6 +109,7 @@ func Decide(v View) Plan {
 	p.choose()
 	p.skipPassedOver()
 	p.advance()
+	p.replaceInPlace()
 	p.endOldRuns()
 	p.retire()
 	p.forget()

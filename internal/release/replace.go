@@ -58,10 +58,15 @@ func (p *planner) replace(r *v1alpha1.ImmutableRelease) bool {
 }
 
 // replaceInPlace has the outdated pods of InPlace workloads deleted, one of a workload at a time: their controller makes them again. One that
-// is not ready is first, whatever the others do; of ready ones the last is, when all are healthy.
+// is not ready is first, whatever the others do; of ready ones the last is, when all are healthy. What has a run is replaced first.
 func (p *planner) replaceInPlace() {
-	before, content := p.view.Track.ReplaceBefore, p.view.Contents[p.active.Name]
-	if before.IsZero() || content == nil || p.view.Now.Before(before) {
+	before := p.view.Track.ReplaceBefore
+	underWay := p.staging != nil && !(IsStandby(p.staging) && p.waitsForPerson(p.staging))
+	if before.IsZero() || p.active == nil || underWay || p.view.Now.Before(before) || p.outdated(p.active) {
+		return
+	}
+	content := p.view.Contents[p.active.Name]
+	if content == nil {
 		return
 	}
 	var pods []string
