@@ -107,17 +107,19 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.BreakGlass, d 
 // tell says which grants were noted and which have ended: why and where, never who.
 func (r *Reconciler) tell(ctx context.Context, b *v1alpha1.BreakGlass, d breakglass.Decision) {
 	log := ctrl.LoggerFrom(ctx)
+	// Who logs events may log what they are about: a name is enough of it.
+	subject := &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: b.Name, UID: b.UID, ResourceVersion: b.ResourceVersion}}
 	for _, g := range d.Opened {
 		log.Info("break-glass opened", "reasonCode", g.ReasonCode, "namespaces", g.Namespaces, "until", g.Until.UTC())
-		r.Recorder.Eventf(b, nil, corev1.EventTypeWarning, v1alpha1.BreakGlassOpenedReason, "Note", "%s", about(g)+" until "+g.Until.UTC().Format("2006-01-02T15:04:05Z"))
+		r.Recorder.Eventf(subject, nil, corev1.EventTypeWarning, v1alpha1.BreakGlassOpenedReason, "Note", "%s", about(g)+" until "+g.Until.UTC().Format("2006-01-02T15:04:05Z"))
 	}
 	for _, g := range d.Gone {
 		log.Info("break-glass ended", "reasonCode", g.ReasonCode, "namespaces", g.Namespaces)
-		r.Recorder.Eventf(b, nil, corev1.EventTypeNormal, v1alpha1.BreakGlassEndedReason, "Note", "%s", about(g))
+		r.Recorder.Eventf(subject, nil, corev1.EventTypeNormal, v1alpha1.BreakGlassEndedReason, "Note", "%s", about(g))
 	}
 	if len(d.Closed) > 0 {
 		log.Info("namespaces closed: what runs in them is run again", "namespaces", d.Closed)
-		r.Recorder.Eventf(b, nil, corev1.EventTypeNormal, v1alpha1.BreakGlassClosedReason, "Replace", "%s",
+		r.Recorder.Eventf(subject, nil, corev1.EventTypeNormal, v1alpha1.BreakGlassClosedReason, "Replace", "%s",
 			"the pods of tracks are replaced in "+few(d.Closed))
 	}
 }

@@ -49,7 +49,7 @@ var suite struct {
 	scheme *runtime.Scheme
 	// api is a cluster administrator: a member of system:masters.
 	api client.Client
-	// log is what the controllers have logged.
+	// log is what the controllers have logged, at level debug.
 	log lockedBuffer
 }
 
@@ -85,7 +85,7 @@ func run(m *testing.M) (int, error) {
 		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
 			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
 	}
-	ctrl.SetLogger(funcr.New(func(prefix, args string) { suite.log.add(prefix + " " + args) }, funcr.Options{Verbosity: 10}))
+	ctrl.SetLogger(funcr.New(func(prefix, args string) { suite.log.add(prefix + " " + args) }, funcr.Options{Verbosity: 1}))
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second)
 	gomega.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	env := &ctrlenvtest.Environment{CRDDirectoryPaths: []string{filepath.Join(testkit.Root(), "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
