@@ -86,7 +86,9 @@ func TestBreakGlassEnds(t *testing.T) {
 	untilReplaced(t, ns, name, 3)
 
 	// Neither another look nor another life replaces anything again.
-	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Rollout.KeepFailed = metav1.Duration{Duration: time.Second} })
+	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) {
+		track.Spec.Rollout.KeepFailed = metav1.Duration{Duration: time.Second}
+	})
 	until(t, time.Minute, func(ctx context.Context) error {
 		track, err := getTrack(ctx, ns, "shop")
 		if err == nil && track.Status.ObservedGeneration != track.Generation {
