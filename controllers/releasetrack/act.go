@@ -101,7 +101,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 // repeatable steps change the cluster and are asked for until the cache shows it; the others change facts of a release.
 func repeatable(kind release.StepKind) bool {
 	switch kind {
-	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Reapply, release.Switch, release.Confirm:
+	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Reapply, release.ReplacePods, release.Switch, release.Confirm:
 		return true
 	default:
 		return false
@@ -132,6 +132,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.applyInPlace(ctx, s, rel, step.Run)
 	case release.Reapply:
 		return r.reapply(ctx, s, rel)
+	case release.ReplacePods:
+		return r.replacePods(ctx, s, step.Pods)
 	case release.Overlap:
 		return r.overlap(ctx, s, rel)
 	case release.Switch:

@@ -107,7 +107,7 @@ func (r *Reconciler) tellDrift(rel *v1alpha1.ImmutableRelease, d v1alpha1.Object
 	driftFound.WithLabelValues(rel.Namespace, rel.Spec.Track, d.Kind, string(d.Change), string(d.Answer)).Inc()
 	words := map[v1alpha1.DriftAnswer]string{
 		v1alpha1.DriftNewRun: "; it is replaced by a new run", v1alpha1.DriftApplied: "; it is as in Git again",
-		v1alpha1.DriftReported: "; it is left so, because spec.drift is Report", v1alpha1.DriftStalled: "; it is left so, because it was replaced for this once",
+		v1alpha1.DriftReported: "; it is left so (spec.drift is Report, or break-glass is open)", v1alpha1.DriftStalled: "; it is left so, because it was replaced for this once",
 	}
 	r.event(rel, corev1.EventTypeWarning, v1alpha1.DriftedCondition, "Drift", release.DescribeDrift(d)+words[d.Answer])
 }

@@ -49,6 +49,9 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if err := r.readContents(ctx, s); err != nil {
 		return err
 	}
+	if err := r.gatherBreakGlass(ctx, s); err != nil {
+		return err
+	}
 	s.view.Traffic = s.traffic()
 	r.findDrift(ctx, s)
 	s.view.InUse = s.inUse()

@@ -84,6 +84,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		For(&v1alpha1.ReleaseTrack{}, builder.WithPredicates(specOrMetadataChanged())).
 		Watches(&v1alpha1.ImmutableRelease{}, handler.EnqueueRequestsFromMapFunc(releaseToTrack)).
 		WatchesRawSource(source.Channel(r.Git.Events(), &handler.EnqueueRequestForObject{}))
+	b = r.watchBreakGlass(b)
 	for _, obj := range labelled {
 		if _, isPod := obj.(*corev1.Pod); isPod {
 			b = b.Watches(obj, r.podHandler())

@@ -34,6 +34,9 @@ func (p *planner) keepActive() {
 		p.begin(r, "a restart was asked for")
 		return
 	}
+	if p.replace(r) {
+		return
+	}
 	if p.restartFailed() {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
 			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
@@ -74,7 +77,7 @@ func (p *planner) needsRun() bool {
 		return false // nothing can be run of it
 	}
 	_, gone := p.missing()
-	return p.view.Track.Restart != "" || (gone || p.driftNeedsRun()) && !p.restartFailed()
+	return p.view.Track.Restart != "" || p.outdated(p.active) || (gone || p.driftNeedsRun()) && !p.restartFailed()
 }
 
 // keepInPlace makes InPlace workloads of the active release again, as they were, when they were deleted. They have no run.

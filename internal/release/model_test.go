@@ -207,7 +207,7 @@ func (m *model) view() View {
 		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
 		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept, Overlapped: m.overlapped, OverlapSince: m.overlapSince,
 	}
-	v.Refused = maps.Clone(m.refused)
+	v.Refused, v.InPlacePods = maps.Clone(m.refused), map[ObjectKey][]InPlacePod{}
 	if m.known {
 		v.SwitchRefused = m.picky
 	}
@@ -232,6 +232,7 @@ func (m *model) view() View {
 			health = Current
 		}
 		v.InPlace[key] = InPlace{Workload{Health: health, Message: "rolling"}, w.content}
+		v.InPlacePods[key] = []InPlacePod{{Name: key.Name + "-0", Created: w.since.Truncate(time.Second), Ready: health == Current}}
 	}
 	for name, s := range m.services {
 		t := Traffic{Selects: s.selects, Overlap: s.overlap, Endpoints: maps.Clone(s.endpoints)}
@@ -564,6 +565,8 @@ func (m *model) do(s Step) {
 		}
 	case ApplyInPlace:
 		m.applyInPlace(content)
+	case ReplacePods:
+		m.replacePods(s.Pods)
 	case Overlap:
 		m.overlap(r, content)
 	case Switch:
@@ -693,6 +696,15 @@ func (m *model) make(key RunKey, content *Content) {
 		}
 	}
 	m.made[key] = true
+}
+
+func (m *model) replacePods(names []string) {
+	for key, w := range m.inPlace {
+		if slices.Contains(names, key.Name+"-0") {
+			m.logf("a pod of %s is replaced", key.Name)
+			w.since = m.now
+		}
+	}
 }
 
 func (m *model) applyInPlace(content *Content) {

@@ -38,6 +38,8 @@ const (
 	ApplyInPlace StepKind = "ApplyInPlace"
 	// Reapply applies, or creates, objects of the active run again that were changed or deleted behind the operator's back.
 	Reapply StepKind = "Reapply"
+	// ReplacePods deletes the Pods of InPlace workloads, whose controllers make them again.
+	ReplacePods StepKind = "ReplacePods"
 	// Overlap lets the Services that both releases have unchanged select the pods of both.
 	Overlap StepKind = "Overlap"
 	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
@@ -71,7 +73,9 @@ type Step struct {
 	// Shared run whose workloads are used (Begin).
 	Shared *RunKey
 	// Keys of other runs that the step is about (StopRecreate).
-	Keys    []RunKey
+	Keys []RunKey
+	// Pods by name (ReplacePods).
+	Pods    []string
 	Outcome v1alpha1.ReleaseOutcome
 	Message string
 }
@@ -110,6 +114,7 @@ func Decide(v View) Plan {
 	p.choose()
 	p.skipPassedOver()
 	p.advance()
+	p.replaceInPlace()
 	p.endOldRuns()
 	p.retire()
 	p.forget()
