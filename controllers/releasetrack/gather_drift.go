@@ -58,7 +58,7 @@ func (r *Reconciler) findDrift(ctx context.Context, s *scope) {
 	}
 }
 
-// serving is the one active release, and whether nothing else is on its way.
+// serving is the one active release, and whether nothing else is on its way. What waits for a person has not touched what keeps its name.
 func (s *scope) serving() (rel *v1alpha1.ImmutableRelease, settled bool) {
 	settled = true
 	for _, each := range s.releases {
@@ -68,7 +68,7 @@ func (s *scope) serving() (rel *v1alpha1.ImmutableRelease, settled bool) {
 		case each.Status.ActiveRun > 0:
 			rel = each
 		}
-		settled = settled && !release.IsStaging(each)
+		settled = settled && (!release.IsStaging(each) || release.IsStandby(each))
 	}
 	return rel, settled
 }

@@ -29,7 +29,6 @@ func (p *planner) keepActive() {
 	}
 	p.keepInPlace()
 	p.endOverlap()
-	p.reapply()
 	if p.view.Track.Restart != "" {
 		p.begin(r, "a restart was asked for")
 		return
@@ -38,8 +37,7 @@ func (p *planner) keepActive() {
 		return
 	}
 	if p.restartFailed() {
-		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
-			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
+		p.plan.Stalled[r.Name] = p.notAgain()
 		return
 	}
 	if key, gone := p.missing(); gone {
@@ -52,6 +50,12 @@ func (p *planner) keepActive() {
 // restartFailed: the last run of the active release did not make it beside the one that serves.
 func (p *planner) restartFailed() bool {
 	return p.active.Status.Run > p.active.Status.ActiveRun && p.active.Status.Outcome != v1alpha1.OutcomePreempted
+}
+
+// notAgain says that the last run of the active release did not make it.
+func (p *planner) notAgain() Problem {
+	return Problem{v1alpha1.RestartFailedReason,
+		fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", p.active.Status.Run, p.active.Status.ActiveRun)}
 }
 
 // refused: the cluster, or a registry, does not let the release begin.

@@ -25,7 +25,7 @@ func CompareDrift(a, b Drift) int {
 	return cmp.Or(cmp.Compare(a.Key.Group, b.Key.Group), cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
 }
 
-// judgeDrift says what is to be done about each object that has drifted. It is done when nothing else is under way (keepActive).
+// judgeDrift says what is to be done about each object that has drifted. A new run is begun when nothing else is under way (keepActive).
 func (p *planner) judgeDrift() {
 	if p.active == nil {
 		return
@@ -67,9 +67,13 @@ func sameDrift(o v1alpha1.ObjectDrift, d Drift) bool {
 		slices.Equal(o.Paths, d.Paths) && slices.Equal(o.Managers, d.Managers)
 }
 
-// reapply applies again what keeps its name, makes again what was deleted, and says what is not answered any more.
+// reapply applies again what keeps its name, makes again what was deleted, and says what is not answered any more. It waits for a rollout, but not
+// for one that waits for a person.
 func (p *planner) reapply() {
 	r := p.active
+	if r == nil {
+		return
+	}
 	var stalled []string
 	apply := false
 	for _, d := range p.plan.Drift {
@@ -80,8 +84,11 @@ func (p *planner) reapply() {
 			stalled = append(stalled, DescribeDrift(d))
 		}
 	}
-	if apply {
+	if apply && (p.staging == nil || IsStandby(p.staging) && p.waitsForPerson(p.staging)) {
 		p.add(Step{Kind: Reapply, Release: r.Name, Run: r.Status.ActiveRun})
+	}
+	if p.driftNeedsRun() && p.restartFailed() {
+		p.plan.Stalled[r.Name] = p.notAgain()
 	}
 	if len(stalled) > 0 {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.DriftRepeatedReason, "changed again in the same way after it was replaced once: " + strings.Join(stalled, "; ") +

@@ -182,6 +182,7 @@ func (m *model) checkSettled() {
 		return
 	}
 	m.checkReplaced(a)
+	m.checkDrift(a, Decide(m.view()))
 	key := ActiveKey(a)
 	for _, name := range m.archives[a.Name].Services {
 		s := m.services[name]

@@ -113,6 +113,7 @@ func Decide(v View) Plan {
 	p.observe()
 	p.choose()
 	p.skipPassedOver()
+	p.reapply()
 	p.advance()
 	p.replaceInPlace()
 	p.endOldRuns()
