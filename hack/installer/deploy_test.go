@@ -123,12 +123,7 @@ func TestDeploy(t *testing.T) {
 func TestOnboardAndOffboard(t *testing.T) {
 	d := start(t)
 	for _, folder := range []string{"crd", "rbac"} {
-		data, err := build(filesys.MakeFsOnDisk(), filepath.Join(testkit.Root(), "config", folder), image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.kubectl("", "create", "namespace", folder)
-		d.kubectl(string(data), "-n", folder, "apply", "--server-side", "-f", "-")
+		d.kubectl("", "apply", "--server-side", "-k", filepath.Join(testkit.Root(), "config", folder))
 	}
 	d.kubectl("", "create", "namespace", "old")
 	d.kubectl("", "label", "namespace", "old", "team=red")
