@@ -29,6 +29,7 @@ func (p *planner) keepActive() {
 	}
 	p.keepInPlace()
 	p.endOverlap()
+	p.reapply()
 	if p.view.Track.Restart != "" {
 		p.begin(r, "a restart was asked for")
 		return
@@ -40,7 +41,9 @@ func (p *planner) keepActive() {
 	}
 	if key, gone := p.missing(); gone {
 		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+		return
 	}
+	p.replaceDrifted()
 }
 
 // restartFailed: the last run of the active release did not make it beside the one that serves.
@@ -71,7 +74,7 @@ func (p *planner) needsRun() bool {
 		return false // nothing can be run of it
 	}
 	_, gone := p.missing()
-	return p.view.Track.Restart != "" || gone && !p.restartFailed()
+	return p.view.Track.Restart != "" || (gone || p.driftNeedsRun()) && !p.restartFailed()
 }
 
 // keepInPlace makes InPlace workloads of the active release again, as they were, when they were deleted. They have no run.

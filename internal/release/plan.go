@@ -36,6 +36,8 @@ const (
 	MakeRecreate StepKind = "MakeRecreate"
 	// ApplyInPlace gives InPlace workloads the run's content.
 	ApplyInPlace StepKind = "ApplyInPlace"
+	// Reapply applies, or creates, objects of the active run again that were changed or deleted behind the operator's back.
+	Reapply StepKind = "Reapply"
 	// Overlap lets the Services that both releases have unchanged select the pods of both.
 	Overlap StepKind = "Overlap"
 	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
@@ -87,6 +89,8 @@ type Plan struct {
 	Waiting map[string]Problem
 	// Stalled says, by release name, what will not go on by itself.
 	Stalled map[string]Problem
+	// Drift of the active run, with what is to be done about it.
+	Drift []v1alpha1.ObjectDrift
 	// Wake is the next moment at which time alone changes the plan; zero: none.
 	Wake time.Time
 }
@@ -101,6 +105,7 @@ func Decide(v View) Plan {
 	}
 	p.findActive()
 	p.findStaging()
+	p.judgeDrift()
 	p.observe()
 	p.choose()
 	p.skipPassedOver()
