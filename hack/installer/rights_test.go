@@ -240,6 +240,52 @@ func checkOperator(t *testing.T, where string, rule rbacv1.PolicyRule) {
 	}
 }
 
+// TestRightsAreLeast covers every role in config, the samples' too.
+func TestRightsAreLeast(t *testing.T) {
+	seen := 0
+	for _, folder := range []string{"default", "samples"} {
+		for _, u := range objects(t, folder) {
+			if u.GetKind() != "ClusterRole" && u.GetKind() != "Role" {
+				continue
+			}
+			seen++
+			role := &rbacv1.ClusterRole{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, role); err != nil {
+				t.Fatal(err)
+			}
+			for _, rule := range role.Rules {
+				checkRule(t, u.GetKind()+" "+u.GetName(), rule)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d roles were checked", seen)
+	}
+}
+
+func checkRule(t *testing.T, where string, rule rbacv1.PolicyRule) {
+	t.Helper()
+	for _, field := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs, rule.NonResourceURLs} {
+		if slices.ContainsFunc(field, func(s string) bool { return strings.Contains(s, "*") }) {
+			t.Errorf("%s has a wildcard: %v", where, rule)
+		}
+	}
+	for _, verb := range []string{"impersonate", "escalate", "bind"} {
+		if slices.Contains(rule.Verbs, verb) {
+			t.Errorf("%s may %s", where, verb)
+		}
+	}
+	if !slices.Contains(rule.Resources, "secrets") {
+		return
+	}
+	// A deletion of collections answers with what it deletes, a dry run too: it is a list.
+	for _, verb := range []string{"list", "watch", "update", "deletecollection"} {
+		if slices.Contains(rule.Verbs, verb) {
+			t.Errorf("%s may %s Secrets", where, verb)
+		}
+	}
+}
+
 // TestOnboarding: what is applied to a namespace is found again when it is taken back, and adds nothing but the label and bindings.
 func TestOnboarding(t *testing.T) {
 	list := objects(t, "namespace")
