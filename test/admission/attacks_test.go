@@ -249,12 +249,26 @@ func TestWithoutBreakGlass(t *testing.T) {
 	if err := account.connect(t.Context(), enforced, "pods", versioned, "exec"); deniedBy(err) != "" {
 		t.Fatalf("with a grant: %v", err)
 	}
-	if err := admin.dyn.Resource(glass).Delete(t.Context(), "cluster", metav1.DeleteOptions{}); err != nil {
+	// It cannot be deleted while that is guarded.
+	bindings := schema.GroupVersionResource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"}
+	guard := mustGet(t.Context(), admin, bindings, "", "stele-break-glass-grants")
+	if err := admin.dyn.Resource(glass).Delete(t.Context(), "cluster", metav1.DeleteOptions{}); deniedBy(err) != guard.GetName() {
+		t.Errorf("deleted: %v", err)
+	}
+	if err := admin.dyn.Resource(bindings).Delete(t.Context(), guard.GetName(), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := eventually(t.Context(), func() error { return admin.dyn.Resource(glass).Delete(t.Context(), "cluster", metav1.DeleteOptions{}) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		kept.SetResourceVersion("")
-		kept.SetUID("")
+		for _, u := range []*unstructured.Unstructured{kept, guard} {
+			u.SetResourceVersion("")
+			u.SetUID("")
+		}
+		if _, err := admin.dyn.Resource(bindings).Create(context.WithoutCancel(t.Context()), guard, metav1.CreateOptions{}); err != nil {
+			t.Error(err)
+		}
 		if _, err := admin.dyn.Resource(glass).Create(context.WithoutCancel(t.Context()), kept, metav1.CreateOptions{}); err != nil {
 			t.Error(err)
 		}
