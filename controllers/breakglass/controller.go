@@ -146,6 +146,7 @@ func few(names []string) string {
 func (r *Reconciler) prune(ctx context.Context, b *v1alpha1.BreakGlass, d breakglass.Decision) error {
 	before := b.DeepCopy()
 	b.Spec.Grants = d.Keep
+	delete(b.Annotations, corev1.LastAppliedConfigAnnotation) // kubectl apply keeps a copy there
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Patch(ctx, b, patch, client.FieldOwner(fieldManager)); err != nil {
 		return fmt.Errorf("remove grants that are over from BreakGlass %s: %w", b.Name, err)

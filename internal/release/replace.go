@@ -61,7 +61,7 @@ func (p *planner) replace(r *v1alpha1.ImmutableRelease) bool {
 // is not ready is first, whatever the others do; of ready ones the last is, when all are healthy. What has a run is replaced first.
 func (p *planner) replaceInPlace() {
 	before := p.view.Track.ReplaceBefore
-	underWay := p.staging != nil && !(IsStandby(p.staging) && p.waitsForPerson(p.staging))
+	underWay := p.staging != nil && (!IsStandby(p.staging) || !p.waitsForPerson(p.staging))
 	if before.IsZero() || p.active == nil || underWay || p.view.Now.Before(before) || p.outdated(p.active) {
 		return
 	}

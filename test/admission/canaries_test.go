@@ -75,6 +75,7 @@ func aRelease(namespace string) *unstructured.Unstructured {
 	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	u := object(releases.GroupVersion().WithKind("ImmutableRelease"), namespace, releaseName)
 	u.SetLabels(map[string]string{"stele.dev/track": "shop"})
+	u.SetFinalizers([]string{"finalizers.stele.dev/release"})
 	item := func(kind, name string) any {
 		return map[string]any{"kind": kind, "namespace": namespace, "name": name, "class": "Stable", "digest": digest}
 	}

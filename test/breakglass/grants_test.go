@@ -154,9 +154,15 @@ func ends(t *testing.T) {
 	g := gomega.NewWithT(t)
 	ctx := t.Context()
 	writer := newClient(t, as(grantor))
+	applied := read(t)
+	applied.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: onCall}
+	g.Expect(writer.Update(ctx, applied)).To(gomega.Succeed())
 	stop := startController(t)
 	g.Expect(grants(ctx, writer, grant(onCall, 3*time.Second, "looked-at"), grant(other, time.Hour, "long"))).To(gomega.Succeed())
 	g.Eventually(func() time.Time { return closedAt(t, "looked-at") }).ShouldNot(gomega.BeZero())
+	if kept := fmt.Sprintf("%+v", read(t)); strings.Contains(kept, onCall) {
+		t.Errorf("the user of a grant that has ended is still there: %s", kept)
+	}
 	left := granted(t)
 	if len(left) != 1 || left[0].User != other {
 		t.Errorf("spec.grants: %v", left)
