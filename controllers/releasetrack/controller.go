@@ -46,7 +46,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;create;patch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=releasetracks.stele.dev;immutablereleases.stele.dev,verbs=get
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -68,6 +68,8 @@ type Reconciler struct {
 	Git *Follower
 	// registries are asked for digests of images.
 	registries *registries
+	// Protection is what is known of the admission policies; nil: nobody looks after them.
+	Protection Protection
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.
