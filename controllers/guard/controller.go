@@ -174,5 +174,5 @@ func (g *Guard) compareDefinition(ctx context.Context, name string) (problems []
 	if now.Sub(last.failing) < protection.Patience {
 		return last.problems, false, nil
 	}
-	return []protection.Problem{{What: protection.CheckFailed, Kind: protection.KindDefinition, Name: name, Detail: "it could not be read"}}, false, nil
+	return []protection.Problem{{What: protection.CheckFailed, Kind: protection.KindDefinition, Name: name}}, false, nil
 }

@@ -120,6 +120,9 @@ func sentence(same []Problem, namespace string) string {
 		return fmt.Sprintf("a request that policy %s has to deny was allowed in namespace %s: look at the label %s: %s of that namespace, and whether every API server "+
 			"has the policies", CanaryPolicy, namespace, v1alpha1.EnforcedLabel, v1alpha1.Enforced)
 	case CheckFailed:
+		if same[0].Kind != "" {
+			return what + " could not be read"
+		}
 		return "the admission policies could not be asked: " + same[0].Detail
 	}
 	return what
