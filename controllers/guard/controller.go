@@ -19,9 +19,9 @@ import (
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=breakglasses.stele.dev;immutablereleases.stele.dev;releasetracks.stele.dev,verbs=get;list;watch
 
 const (
-	// canaryInterval is the least time between two canaries; jitter makes it up to a tenth longer, so that there are never more than two a minute.
-	canaryInterval = 30 * time.Second
-	canaryJitter   = 0.1
+	// defaultInterval is the least time between two canaries; jitter makes it up to a tenth longer, so that there are never more than two a minute.
+	defaultInterval = 30 * time.Second
+	canaryJitter    = 0.1
 	// soon is when to read again what could not be read.
 	soon = 5 * time.Second
 )
@@ -29,6 +29,11 @@ const (
 // Guard compares what is live with what is shipped at every change of it, and sends the canary.
 type Guard struct {
 	State
+	// Interval is the least time between two canaries.
+	Interval time.Duration
+	// Clock: see kube.SteadyClock.
+	Clock kube.Clock
+
 	namespace string
 	shipped   *protection.Objects
 	// policies holds policies and bindings; those of others without their content.
@@ -37,7 +42,6 @@ type Guard struct {
 	definitions map[string]client.Reader
 	live        client.Reader
 	probe       prober
-	clock       kube.Clock
 
 	// What follows is touched by one reconcile at a time.
 	canary protection.Canary
@@ -60,7 +64,7 @@ func (g *Guard) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, err
 	if ctx.Err() != nil {
 		return ctrl.Result{}, nil // the operator ends
 	}
-	now := g.clock.Now()
+	now := g.Clock.Now()
 	problems = append(problems, g.canary.Problems(now)...)
 	protection.Sort(problems)
 	g.tell(ctx, protection.Finding{Problems: problems, Checked: len(problems) > 0 || complete && g.canary.Answered(now), Namespace: g.namespace})
@@ -110,16 +114,16 @@ func get[T any, P interface {
 
 // sendCanary sends one when it is time.
 func (g *Guard) sendCanary(ctx context.Context) {
-	now := g.clock.Now()
+	now := g.Clock.Now()
 	if now.Before(g.next) {
 		return
 	}
-	g.next = now.Add(wait.Jitter(canaryInterval, canaryJitter))
+	g.next = now.Add(wait.Jitter(g.Interval, canaryJitter))
 	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
 	result, failure := g.probe.ask(ctx)
 	canaries.WithLabelValues(string(result)).Inc()
-	g.canary.Note(result, failure, g.clock.Now())
+	g.canary.Note(result, failure, g.Clock.Now())
 }
 
 // tell notes the finding; when it is another one than before, that is logged, and the tracks hear of it.
@@ -165,7 +169,7 @@ func (g *Guard) compareDefinition(ctx context.Context, name string) (problems []
 		g.read[name] = now
 		return now.problems, true, nil
 	}
-	now := g.clock.Now()
+	now := g.Clock.Now()
 	if last.failing.IsZero() {
 		last.failing = now
 	}

@@ -46,7 +46,7 @@ func Setup(mgr ctrl.Manager, files fs.FS, namespace string) (*Guard, error) {
 	config := rest.AnonymousClientConfig(mgr.GetConfig())
 	config.WarningHandler = rest.NoWarnings{}
 	g := &Guard{
-		namespace: namespace, shipped: shipped, live: live, clock: clock, definitions: map[string]client.Reader{}, read: map[string]definition{},
+		namespace: namespace, shipped: shipped, live: live, Clock: clock, Interval: defaultInterval, definitions: map[string]client.Reader{}, read: map[string]definition{},
 		probe:  &probe{namespace: namespace, operator: live, config: config, clock: clock},
 		canary: protection.Canary{Since: clock.Now()},
 	}
