@@ -22,8 +22,9 @@ const (
 	// defaultInterval is the least time between two canaries; jitter makes it up to a tenth longer, so that there are never more than two a minute.
 	defaultInterval = 30 * time.Second
 	canaryJitter    = 0.1
-	// soon is when to read again what could not be read.
-	soon = 5 * time.Second
+	// soon is when to read again what could not be read, and blink when to see again whether the caches are filled.
+	soon  = 5 * time.Second
+	blink = time.Second
 )
 
 // Guard compares what is live with what is shipped at every change of it, and sends the canary.
@@ -42,6 +43,7 @@ type Guard struct {
 	definitions map[string]client.Reader
 	live        client.Reader
 	probe       prober
+	watches     *watches
 
 	// What follows is touched by one reconcile at a time.
 	canary protection.Canary
@@ -56,7 +58,7 @@ type prober interface {
 
 // Reconcile looks at everything. There is one request only.
 func (g *Guard) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	problems, complete, err := g.compare(ctx)
+	problems, again, err := g.look(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -67,12 +69,33 @@ func (g *Guard) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, err
 	now := g.Clock.Now()
 	problems = append(problems, g.canary.Problems(now)...)
 	protection.Sort(problems)
-	g.tell(ctx, protection.Finding{Problems: problems, Checked: len(problems) > 0 || complete && g.canary.Answered(now), Namespace: g.namespace})
+	g.tell(ctx, protection.Finding{Problems: problems, Checked: len(problems) > 0 || again == 0 && g.canary.Answered(now), Namespace: g.namespace})
 	after := g.next.Sub(now)
-	if !complete {
-		after = min(after, soon)
+	if again > 0 {
+		after = min(after, again)
 	}
 	return ctrl.Result{RequeueAfter: max(after, time.Millisecond)}, nil
+}
+
+// unwatched is what is wrong while the caches cannot be relied on.
+var unwatched = protection.Problem{What: protection.CheckFailed, Detail: "the operator cannot watch policies or CustomResourceDefinitions; look at its ClusterRole and its log"}
+
+// look compares if the caches can be relied on. again is when to look again at the latest, because something stood in the way; zero: nothing did.
+func (g *Guard) look(ctx context.Context) (problems []protection.Problem, again time.Duration, err error) {
+	if !g.watches.complete() {
+		if g.Clock.Now().Sub(g.canary.Since) >= protection.Patience {
+			problems = append(problems, unwatched)
+		}
+		return problems, blink, nil
+	}
+	problems, complete, err := g.compare(ctx)
+	if !complete {
+		again = soon
+	}
+	if g.watches.failing() {
+		problems = append(problems, unwatched)
+	}
+	return problems, again, err
 }
 
 // compare reads what is live, most of it from the cache. complete: nothing stood in the way.

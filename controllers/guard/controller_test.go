@@ -79,7 +79,7 @@ func newGuard(t *testing.T) (g *Guard, clock *setClock, probe *answers, reads *i
 		}}).Build()
 	clock = &setClock{now: time.Date(2026, time.March, 3, 12, 0, 0, 0, time.UTC)}
 	probe = &answers{clock: clock, result: protection.ResultDenied}
-	return &Guard{namespace: "stele-system", shipped: shipped, policies: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), definitions: definitions,
+	return &Guard{watches: &watches{clock: clock}, namespace: "stele-system", shipped: shipped, policies: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(), definitions: definitions,
 		live: live, probe: probe, Clock: clock, Interval: defaultInterval, read: map[string]definition{}, canary: protection.Canary{Since: clock.now}}, clock, probe, reads, refuse
 }
 
@@ -190,6 +190,38 @@ func TestStateWakes(t *testing.T) {
 	woken("taken", false)
 	if n := len(s.Finding().Problems); n != 2 {
 		t.Errorf("%d problems", n)
+	}
+}
+
+// Watches that fail for a minute are told; one that ends once in a while is not, and neither is what has passed.
+func TestWatchesThatFail(t *testing.T) {
+	cases := map[string]struct {
+		at   []time.Duration // failures
+		now  time.Duration
+		want bool
+	}{
+		"none":              {now: time.Hour},
+		"one":               {at: []time.Duration{0}, now: 2 * time.Second},
+		"two far apart":     {at: []time.Duration{0, 8 * time.Minute}, now: 8 * time.Minute},
+		"for half a minute": {at: []time.Duration{0, time.Second, 30 * time.Second}, now: 59 * time.Second},
+		"for a minute":      {at: []time.Duration{0, time.Second, 30 * time.Second, time.Minute}, now: time.Minute, want: true},
+		"still":             {at: []time.Duration{0, 45 * time.Second, 90 * time.Second}, now: 2 * time.Minute, want: true},
+		"passed":            {at: []time.Duration{0, 45 * time.Second, 90 * time.Second}, now: 3 * time.Minute},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			start := time.Date(2026, time.March, 3, 12, 0, 0, 0, time.UTC)
+			clock := &setClock{}
+			w := &watches{clock: clock}
+			for _, at := range tc.at {
+				clock.now = start.Add(at)
+				w.failed(t.Context(), nil, nil)
+			}
+			clock.now = start.Add(tc.now)
+			if got := w.failing(); got != tc.want {
+				t.Errorf("failing is %v", got)
+			}
+		})
 	}
 }
 

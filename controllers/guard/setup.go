@@ -13,11 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stele-dev/stele/internal/kube"
@@ -46,12 +46,13 @@ func Setup(mgr ctrl.Manager, files fs.FS, namespace string) (*Guard, error) {
 	config := rest.AnonymousClientConfig(mgr.GetConfig())
 	config.WarningHandler = rest.NoWarnings{}
 	g := &Guard{
+		watches:   &watches{clock: clock},
 		namespace: namespace, shipped: shipped, live: live, Clock: clock, Interval: defaultInterval, definitions: map[string]client.Reader{}, read: map[string]definition{},
 		probe:  &probe{namespace: namespace, operator: live, config: config, clock: clock},
 		canary: protection.Canary{Since: clock.Now()},
 	}
 	b := ctrl.NewControllerManagedBy(mgr).Named("guard").WatchesRawSource(source.Func(atStart))
-	w := watcher{mgr: mgr, scheme: scheme}
+	w := watcher{mgr: mgr, scheme: scheme, failed: g.watches.failed}
 	policies, err := w.cache(map[client.Object]cache.ByObject{
 		&admissionv1.ValidatingAdmissionPolicy{}:        {Transform: withoutOthers(shipped.Policies)},
 		&admissionv1.ValidatingAdmissionPolicyBinding{}: {Transform: withoutOthers(shipped.Bindings)},
@@ -60,15 +61,15 @@ func Setup(mgr ctrl.Manager, files fs.FS, namespace string) (*Guard, error) {
 		return nil, err
 	}
 	g.policies = policies
-	b = b.WatchesRawSource(watch(policies, &admissionv1.ValidatingAdmissionPolicy{}, shipped.Policies)).
-		WatchesRawSource(watch(policies, &admissionv1.ValidatingAdmissionPolicyBinding{}, shipped.Bindings))
+	b = b.WatchesRawSource(g.watches.of(policies, &admissionv1.ValidatingAdmissionPolicy{}, isIn(shipped.Policies))).
+		WatchesRawSource(g.watches.of(policies, &admissionv1.ValidatingAdmissionPolicyBinding{}, isIn(shipped.Bindings)))
 	for name := range shipped.Definitions {
 		one, err := w.cache(map[client.Object]cache.ByObject{newAbout(): {Field: fields.OneTermEqualSelector("metadata.name", name), Transform: aboutOnly}})
 		if err != nil {
 			return nil, err
 		}
 		g.definitions[name] = one
-		b = b.WatchesRawSource(watch(one, newAbout(), shipped.Definitions))
+		b = b.WatchesRawSource(g.watches.of(one, newAbout(), isIn(shipped.Definitions)))
 	}
 	return g, b.Complete(g)
 }
@@ -83,24 +84,23 @@ func atStart(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.
 type watcher struct {
 	mgr    ctrl.Manager
 	scheme *runtime.Scheme
+	failed toolscache.WatchErrorHandlerWithContext
 }
 
 func (w watcher) cache(objects map[client.Object]cache.ByObject) (cache.Cache, error) {
-	c, err := cache.New(w.mgr.GetConfig(), cache.Options{HTTPClient: w.mgr.GetHTTPClient(), Scheme: w.scheme, Mapper: w.mgr.GetRESTMapper(), ByObject: objects})
+	c, err := cache.New(w.mgr.GetConfig(), cache.Options{HTTPClient: w.mgr.GetHTTPClient(), Scheme: w.scheme, Mapper: w.mgr.GetRESTMapper(), ByObject: objects,
+		DefaultWatchErrorHandler: w.failed})
 	if err != nil {
 		return nil, err
 	}
 	return c, w.mgr.Add(c)
 }
 
-// watch asks for a look when an object of ours changes.
-func watch[T any](c cache.Cache, obj client.Object, ours map[string]T) source.Source {
-	return source.Kind(c, obj, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []ctrl.Request {
-		if _, ok := ours[obj.GetName()]; !ok {
-			return nil
-		}
-		return []ctrl.Request{only}
-	}))
+func isIn[T any](ours map[string]T) func(name string) bool {
+	return func(name string) bool {
+		_, ok := ours[name]
+		return ok
+	}
 }
 
 // withoutOthers keeps nothing but the name of objects that are not ours. They are not left out by label: a label that somebody removes, or

@@ -118,6 +118,7 @@ func TestJudge(t *testing.T) {
 		"two kinds":        {problems: []Problem{definition, changed}, status: "False", reason: "PolicyChanged", says: []string{"changed: CustomResourceDefinition things (spec.group); changed: ValidatingAdmissionPolicy two"}},
 		"allowed":          {problems: []Problem{allowed}, status: "False", reason: "CanaryAllowed", says: []string{"was allowed in namespace stele-system", "stele.dev/immutable"}},
 		"failed":           {problems: []Problem{failed}, status: "False", reason: "CheckFailed", says: []string{"could not be asked: no answer"}},
+		"failed twice":     {problems: []Problem{failed, {What: CheckFailed, Detail: "no watch"}}, status: "False", reason: "CheckFailed", says: []string{"could not be asked: no answer; no watch"}},
 		"unread":           {problems: []Problem{unread}, status: "False", reason: "CheckFailed", says: []string{"CustomResourceDefinition things could not be read"}},
 		"all at once":      {problems: []Problem{missing, changed, allowed}, unenforced: true, status: "False", reason: "PolicyMissing", says: []string{"missing:", "changed:", "was allowed", "namespace shop lacks"}},
 		"label before ask": {problems: []Problem{failed}, unenforced: true, status: "False", reason: "NamespaceNotEnforced", says: []string{"could not be asked", "namespace shop lacks"}},

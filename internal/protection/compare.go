@@ -68,7 +68,7 @@ var order = []Trouble{Missing, Unbound, Changed, CanaryAllowed, CheckFailed}
 func Sort(problems []Problem) {
 	slices.SortFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.What), slices.Index(order, b.What)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.Field, b.Field))
+			cmp.Compare(a.Field, b.Field), cmp.Compare(a.Detail, b.Detail))
 	})
 }
 

@@ -37,7 +37,7 @@ func IsEnforced(labels map[string]string) bool {
 }
 
 // repair is what mends whatever was changed or removed.
-const repair = "install this version again (kubectl apply --server-side -k config/default, or make deploy) and find out who changed it"
+const repair = "install this version again (make deploy, or kubectl apply --server-side -k config/crd and -k config/admission) and find out who changed it"
 
 // reasons of problems, for conditions.
 var reasons = map[Trouble]string{
@@ -123,7 +123,11 @@ func sentence(same []Problem, namespace string) string {
 		if same[0].Kind != "" {
 			return what + " could not be read"
 		}
-		return "the admission policies could not be asked: " + same[0].Detail
+		details := make([]string, 0, len(same))
+		for _, p := range same {
+			details = append(details, p.Detail)
+		}
+		return "the admission policies could not be asked: " + strings.Join(details, "; ")
 	}
 	return what
 }

@@ -330,6 +330,23 @@ func TestCanaryThatDoesNotGetThrough(t *testing.T) {
 	says(t, key, metav1.ConditionTrue, v1alpha1.EnforcedReason)
 }
 
+// An operator without the right to look at policies lives, and says so.
+func TestOperatorThatMayNotLook(t *testing.T) {
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "stele"}}
+	var whole []rbacv1.PolicyRule
+	edit(t, role, func(r *rbacv1.ClusterRole) {
+		whole = r.Rules
+		r.Rules = slices.DeleteFunc(slices.Clone(r.Rules), func(p rbacv1.PolicyRule) bool { return slices.Contains(p.APIGroups, "admissionregistration.k8s.io") })
+	})
+	o := startOperator(t)
+	key := newTrack(t, "blind", enforced)
+	says(t, key, metav1.ConditionUnknown, v1alpha1.NotCheckedReason)
+	o.clock.move(protection.Patience)
+	says(t, key, metav1.ConditionFalse, v1alpha1.CheckFailedReason, "look at its ClusterRole")
+	edit(t, role, func(r *rbacv1.ClusterRole) { r.Rules = whole })
+	says(t, key, metav1.ConditionTrue, v1alpha1.EnforcedReason)
+}
+
 // A new life of the operator neither tells what is known already, nor writes it.
 func TestRestartIsNoNews(t *testing.T) {
 	for _, status := range []metav1.ConditionStatus{metav1.ConditionTrue, metav1.ConditionFalse} {
