@@ -26,15 +26,16 @@ const (
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	What Trouble
+	What Trouble `json:"what"`
 	// Kind and Name of an object of ours; empty where the whole guard is meant.
-	Kind, Name string
+	Kind string `json:"kind,omitempty"`
+	Name string `json:"name,omitempty"`
 	// Field is the path of the first field that differs, with Changed.
-	Field string
+	Field string `json:"field,omitempty"`
 	// Policy is the one that is not bound, with Unbound.
-	Policy string
+	Policy string `json:"policy,omitempty"`
 	// Detail says more, with CanaryAllowed and CheckFailed. It does not change while the problem lasts.
-	Detail string
+	Detail string `json:"detail,omitempty"`
 }
 
 // Compare says where a cluster differs from what is shipped, in a fixed order: what is missing, what is changed, by kind and name. It looks
