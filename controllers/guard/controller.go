@@ -63,9 +63,6 @@ func (g *Guard) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, err
 		return ctrl.Result{}, err
 	}
 	g.sendCanary(ctx)
-	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the operator ends
-	}
 	now := g.Clock.Now()
 	problems = append(problems, g.canary.Problems(now)...)
 	protection.Sort(problems)
@@ -142,9 +139,12 @@ func (g *Guard) sendCanary(ctx context.Context) {
 		return
 	}
 	g.next = now.Add(wait.Jitter(g.Interval, canaryJitter))
-	ctx, cancel := context.WithTimeout(ctx, canaryTimeout)
+	asking, cancel := context.WithTimeout(ctx, canaryTimeout)
 	defer cancel()
-	result, failure := g.probe.ask(ctx)
+	result, failure := g.probe.ask(asking)
+	if ctx.Err() != nil {
+		return // the operator ends; that says nothing about the policies
+	}
 	canaries.WithLabelValues(string(result)).Inc()
 	g.canary.Note(result, failure, g.Clock.Now())
 }
