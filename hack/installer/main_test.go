@@ -81,9 +81,10 @@ func TestNamespaceComesFirst(t *testing.T) {
 		}
 	}
 	for _, u := range list {
-		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, u.GetKind())
-		if !clusterScoped && u.GetNamespace() != "stele-system" {
-			t.Errorf("%s %s is in namespace %q", u.GetKind(), u.GetName(), u.GetNamespace())
+		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
+			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}, u.GetKind())
+		if want := map[bool]string{false: "stele-system"}[clusterScoped]; u.GetNamespace() != want {
+			t.Errorf("%s %s is in namespace %q instead of %q", u.GetKind(), u.GetName(), u.GetNamespace(), want)
 		}
 	}
 }
@@ -192,7 +193,7 @@ func checkRule(t *testing.T, where string, rule rbacv1.PolicyRule) {
 }
 
 func TestEveryFolderRenders(t *testing.T) {
-	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "default"} {
+	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "admission", "default"} {
 		if len(objects(t, folder)) == 0 {
 			t.Errorf("config/%s holds nothing", folder)
 		}
