@@ -65,6 +65,7 @@ func (r *Reconciler) tellOfProtection(s *scope) {
 	}
 	switch {
 	case now == nil || now.Status == metav1.ConditionUnknown:
+	case was.Status == metav1.ConditionUnknown: // the first verdict on a track is no change
 	case now.Status == metav1.ConditionFalse && (was.Status != now.Status || was.Reason != now.Reason):
 		r.event(s.track, corev1.EventTypeWarning, now.Reason, "Protect", now.Message)
 	case now.Status == metav1.ConditionTrue && was.Status == metav1.ConditionFalse:

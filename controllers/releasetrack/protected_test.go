@@ -46,7 +46,7 @@ func TestProtectedFollowsPoliciesAndNamespace(t *testing.T) {
 		"a restart is no news":                      {protection: known{}, namespace: enforced, stored: stored("True", "Enforced"), want: "True Enforced"},
 		"a restart while it is lost":                {protection: known{}, namespace: enforced, stored: stored("False", "PolicyMissing"), want: "False PolicyMissing"},
 		"in force":                                  {protection: known{fine}, namespace: enforced, want: "True Enforced"},
-		"no label":                                  {protection: known{fine}, namespace: namespaceNamed("shop", nil), want: "False NamespaceNotEnforced", event: "Warning NamespaceNotEnforced"},
+		"no label":                                  {protection: known{fine}, namespace: namespaceNamed("shop", nil), want: "False NamespaceNotEnforced"},
 		"the label is gone":                         {protection: known{fine}, namespace: namespaceNamed("shop", nil), stored: stored("True", "Enforced"), want: "False NamespaceNotEnforced", event: "Warning NamespaceNotEnforced"},
 		"the cache does not show the namespace":     {protection: known{fine}, stored: stored("True", "Enforced"), want: "True Enforced"},
 		"the cache never showed the namespace":      {protection: known{fine}, want: "Unknown NotChecked"},
