@@ -3,7 +3,7 @@ package main
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/breakglass"
+	"github.com/stele-dev/stele/controllers/guard"
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -29,14 +30,21 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// trackCRD says what a ReleaseTrack may hold, to those who have no cluster to ask.
+// manifests are the policies and the CustomResourceDefinitions of this version: what a cluster is compared with.
 //
-//go:embed config/crd/bases/stele.dev_releasetracks.yaml
-var trackCRD []byte
+//go:embed config/admission/*.yaml config/crd/bases/*.yaml
+var manifests embed.FS
+
+// trackCRD says what a ReleaseTrack may hold, to those who have no cluster to ask.
+const trackCRD = "config/crd/bases/stele.dev_releasetracks.yaml"
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "render" {
-		os.Exit(dryrun.Command{CRD: trackCRD, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+		crd, err := manifests.ReadFile(trackCRD)
+		if err != nil {
+			panic(err) // the build puts it there
+		}
+		os.Exit(dryrun.Command{CRD: crd, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
 	}
 	opts := options{}
 	opts.register(pflag.CommandLine)
@@ -106,6 +114,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	}
 	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
 	tracks.Floor = opts.floor
+	if tracks.Protection, err = guard.Setup(mgr, manifests, namespace); err != nil {
+		return fmt.Errorf("set up the guard: %w", err)
+	}
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}

@@ -37,6 +37,8 @@ type Reconciler struct {
 	Git *Follower
 	// registries are asked for digests of images.
 	registries *registries
+	// Protection is what is known of the admission policies; nil: nobody looks after them.
+	Protection Protection
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.

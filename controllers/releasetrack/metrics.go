@@ -37,7 +37,7 @@ func init() {
 
 // measured are the conditions that have a metric.
 var measured = []string{v1alpha1.ReadyCondition, v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition, v1alpha1.SourceFetchedCondition,
-	v1alpha1.HistoryRewrittenCondition, v1alpha1.PinnedCondition}
+	v1alpha1.HistoryRewrittenCondition, v1alpha1.PinnedCondition, v1alpha1.ProtectedCondition}
 
 func measureTrack(t *v1alpha1.ReleaseTrack) {
 	isTrue := map[string]float64{}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/protection"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -36,6 +37,8 @@ type scope struct {
 	look *look
 	// belowFloor says which gates of the track are weaker than the operator's floor; empty: none is.
 	belowFloor string
+	// protected is what is told about the admission policies; without a reason, what is stored stands.
+	protected protection.Verdict
 	// source is what is known of Git.
 	source sourceState
 	// memory of this track across reconciles; lost with the process.

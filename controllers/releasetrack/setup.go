@@ -38,13 +38,15 @@ func followed() []client.Object {
 		&batchv1.Job{}, &batchv1.CronJob{}}
 }
 
-// CacheOptions are what the controller needs of its manager's cache: workloads of tracks, and nothing else of the cluster.
+// CacheOptions are what the controller needs of its manager's cache: workloads of tracks, one label of
+// namespaces, and nothing else of the cluster.
 func CacheOptions() cache.Options {
 	ofTracks := labels.NewSelector().Add(require(v1alpha1.TrackLabel, selection.Exists))
 	byObject := map[client.Object]cache.ByObject{}
 	for _, obj := range followed() {
 		byObject[obj] = cache.ByObject{Label: ofTracks}
 	}
+	byObject[newNamespace()] = cache.ByObject{Transform: enforcedOnly}
 	for _, obj := range noted() {
 		byObject[obj] = cache.ByObject{Label: ofTracks}
 	}
@@ -84,6 +86,10 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		For(&v1alpha1.ReleaseTrack{}, builder.WithPredicates(specOrMetadataChanged())).
 		Watches(&v1alpha1.ImmutableRelease{}, handler.EnqueueRequestsFromMapFunc(releaseToTrack)).
 		WatchesRawSource(source.Channel(r.Git.Events(), &handler.EnqueueRequestForObject{}))
+	if r.Protection != nil {
+		b = b.Watches(newNamespace(), handler.EnqueueRequestsFromMapFunc(r.tracksOf), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+			WatchesRawSource(source.Channel(r.Protection.Events(), handler.EnqueueRequestsFromMapFunc(r.everyTrack)))
+	}
 	b = r.watchBreakGlass(b)
 	for _, obj := range labelled {
 		if _, isPod := obj.(*corev1.Pod); isPod {

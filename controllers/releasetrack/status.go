@@ -117,6 +117,7 @@ func clearMessages(conditions []metav1.Condition) {
 }
 
 func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) error {
+	failure = errors.Join(failure, r.judge(ctx, s))
 	describeTrack(s, failure)
 	measureTrack(s.track)
 	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
@@ -136,6 +137,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 		return client.IgnoreNotFound(err)
 	}
 	r.tellOfTrack(s)
+	r.tellOfProtection(s)
 	delete(s.memory.waiting, "")
 	s.memory.unwritten = nil
 	return nil
@@ -167,6 +169,7 @@ func describeTrack(s *scope, failure error) {
 		fmt.Sprintf("release %s is held until spec.pin is removed; new commits wait", s.track.Spec.Pin))
 	abnormal(v1alpha1.InputsChangedCondition, inputsChanged(s), v1alpha1.RendererChangedReason,
 		"this version of the operator renders otherwise than the one that made the active release; the next commit uses it")
+	describeProtection(s)
 	sum := summarize(s, failure)
 	abnormal(v1alpha1.ReconcilingCondition, sum.reconciling, sum.reason, sum.message)
 	abnormal(v1alpha1.StalledCondition, sum.stalled, sum.reason, sum.message)

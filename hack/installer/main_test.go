@@ -76,7 +76,8 @@ func TestNamespaceComesFirst(t *testing.T) {
 		}
 	}
 	for _, u := range list {
-		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, u.GetKind())
+		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
+			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}, u.GetKind())
 		if !clusterScoped && u.GetNamespace() != "stele-system" {
 			t.Errorf("%s %s is in namespace %q", u.GetKind(), u.GetName(), u.GetNamespace())
 		}

@@ -34,7 +34,7 @@ func (r apiRequest) kind() kind {
 		return watching
 	case r.verb == "get", r.verb == "list", r.verb == "discover":
 		return reading
-	case r.dryRun, strings.HasPrefix(r.target, "subjectaccessreviews"):
+	case r.dryRun, strings.HasPrefix(r.target, "subjectaccessreviews"), r.target == "serviceaccounts/token":
 		return reviewing
 	}
 	return mutating

@@ -17,6 +17,7 @@ func TestParseRequest(t *testing.T) {
 		"list over all namespaces":     {http.MethodGet, "/apis/apps/v1/deployments?limit=500", "list", "deployments", "", reading},
 		"watch":                        {http.MethodGet, "/apis/apps/v1/deployments?watch=true", "watch", "deployments", "", watching},
 		"status patch":                 {http.MethodPatch, "/apis/stele.dev/v1alpha1/namespaces/a/releasetracks/t/status", "patch", "releasetracks/status", "t", mutating},
+		"a token is not stored":        {http.MethodPost, "/api/v1/namespaces/a/serviceaccounts/b/token", "create", "serviceaccounts/token", "b", reviewing},
 		"create":                       {http.MethodPost, "/api/v1/namespaces/a/configmaps", "create", "configmaps", "", mutating},
 		"delete of many":               {http.MethodDelete, "/api/v1/namespaces/a/configmaps", "deletecollection", "configmaps", "", mutating},
 		"a review stores nothing":      {http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", "create", "subjectaccessreviews", "", reviewing},
