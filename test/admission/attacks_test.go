@@ -184,18 +184,25 @@ func TestForgedEndpoints(t *testing.T) {
 
 // TestClaimKeepsItsProtection: the one finalizer of a claim that is Kubernetes' own stays.
 func TestClaimKeepsItsProtection(t *testing.T) {
-	claims := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
-	admin, guard := one(t, "masters"), controller(t, "pvc-protection-controller")
-	_, err := guard.dyn.Resource(claims).Namespace(enforced).Patch(t.Context(), stable, types.MergePatchType,
-		[]byte(`{"metadata":{"finalizers":["kubernetes.io/pvc-protection"]}}`), metav1.PatchOptions{})
+	all, err := kinds()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.patch(t.Context(), claims, enforced, stable, `{"metadata":{"finalizers":["kubernetes.io/pvc-protection","example.org/snapshot"]}}`); err != nil {
+	claims := all[indexOf(all, "persistentvolumeclaims")]
+	u := claims.as(stable, enforced, "held")
+	u.SetFinalizers([]string{"kubernetes.io/pvc-protection"})
+	if _, err := one(t, "operator").dyn.Resource(claims.gvr).Namespace(enforced).Create(t.Context(), u, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	admin := one(t, "masters")
+	if err := admin.patch(t.Context(), claims.gvr, enforced, "held", `{"metadata":{"finalizers":["kubernetes.io/pvc-protection","example.org/snapshot"]}}`); err != nil {
 		t.Errorf("a snapshot is refused: %v", err)
 	}
-	if err := admin.patch(t.Context(), claims, enforced, stable, `{"metadata":{"finalizers":null}}`); deniedBy(err) != "stele-objects" {
+	if err := admin.patch(t.Context(), claims.gvr, enforced, "held", `{"metadata":{"finalizers":null}}`); deniedBy(err) != "stele-objects" {
 		t.Errorf("the protection is taken away: %v", err)
+	}
+	if err := controller(t, "pvc-protection-controller").patch(t.Context(), claims.gvr, enforced, "held", `{"metadata":{"finalizers":null}}`); err != nil {
+		t.Errorf("its controller is refused: %v", err)
 	}
 }
 
