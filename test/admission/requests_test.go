@@ -64,13 +64,18 @@ func ofKind(k kind, namespace string) []request {
 			send: func(ctx context.Context, i *identity) error { return i.delete(ctx, k.gvr, namespace, name) }}
 	}
 	const owner = `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"missing","uid":"00000000-0000-0000-0000-000000000001"}]}}`
+	hold := `{"metadata":{"finalizers":["example.org/hold"]}}`
+	if k.name() == "persistentvolumeclaims" { // they have one of Kubernetes' own
+		hold = `{"metadata":{"finalizers":["kubernetes.io/pvc-protection","example.org/hold"]}}`
+	}
 	out := []request{
 		create("create", versioned), create("create plain", plain),
 		patch("forge label", plain, `{"metadata":{"labels":{"stele.dev/track":"shop"}}}`),
 		patch("change our annotation", versioned, forge),
 		patch("remove our label", stable, `{"metadata":{"labels":{"stele.dev/track":null}}}`),
 		patch("add owner", versioned, owner),
-		patch("add finalizer", versioned, `{"metadata":{"finalizers":["example.org/hold"]}}`),
+		patch("add finalizer", versioned, hold),
+		patch("add finalizer to stable", stable, hold),
 		patch("annotate versioned", versioned, `{"metadata":{"annotations":{"example.org/a":"b"}}}`),
 		patch("annotate stable", stable, `{"metadata":{"annotations":{"example.org/a":"b"}}}`),
 		patch("adopt plain", plain, `{"metadata":{"annotations":{"stele.dev/adopt":"shop"}}}`),

@@ -60,6 +60,9 @@ var ofObjects = []rule{
 		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}})},
 	{action: "add finalizer", always: append(slices.Clone(hands), collector...), also: join(makers, own, map[string][]string{
 		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}})},
+	// Snapshots hold claims, which Stele never deletes.
+	{action: "add finalizer to stable", always: append(slices.Clone(hands), collector...), also: join(makers, own, map[string][]string{
+		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}, "persistentvolumeclaims": all})},
 	// Not the makers: a pod without an owner is not taken over.
 	{action: "add owner", always: append(slices.Clone(hands), collector...), also: join(own, map[string][]string{"keda.sh/scaledobjects": {"keda"}})},
 	{action: "delete", always: append(slices.Clone(hands), collector...), also: join(map[string][]string{
@@ -95,9 +98,9 @@ var ofSubresources = map[string][]string{
 
 var scalersOf = []string{"horizontal-pod-autoscaler", "keda", "controller-manager", "break-glass"}
 
-// mayAutoscale: autoscalers come from Git, with a label or without.
+// mayAutoscale: autoscalers come from Git, those without a label of ours, too.
 func mayAutoscale(resource, action string) ([]string, bool) {
-	if !slices.Contains(autoscalers, resource) || !slices.Contains([]string{"create", "create plain", "change content", "change content of stable", "change content of plain"}, action) {
+	if !slices.Contains(autoscalers, resource) || !slices.Contains([]string{"create plain", "change content of plain"}, action) {
 		return nil, false
 	}
 	who := append(slices.Clone(stele), "break-glass")
