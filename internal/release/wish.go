@@ -88,6 +88,10 @@ func (p *planner) chooseNewest() {
 		p.changeNothing()
 		return
 	}
+	if p.active == nil && p.view.Track.Lost && !IsPending(head) {
+		p.changeNothing() // what serves is not known: only a new commit takes its place
+		return
+	}
 	failed := false
 	// What a person has to promote first takes nothing over from a rejected release, as long as there is one that has worked.
 	awaits := p.view.Track.Manual && p.active != nil && p.rejected(p.active) && p.wayBack(list) != nil
