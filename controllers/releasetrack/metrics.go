@@ -22,6 +22,12 @@ var (
 	imagesResolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_image_resolutions_total", Help: "Tags of images that a registry was asked about, by result (Resolved, NotFound, Unauthorized, Unreachable or Invalid).",
 	}, []string{"result"})
+	integrityFound = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_integrity_problems_total", Help: "Releases and archives that were altered or deleted behind the operator's back, by reason.",
+	}, []string{"reason"})
+	rebuilds = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_rebuilds_total", Help: "Releases and archives that were made again after they were altered or deleted, by what (Archive, Release).",
+	}, []string{"what"})
 	rolloutSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "stele_rollout_duration_seconds", Help: "Time from the beginning of a run to the end of its traffic switch.",
 		Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800},
@@ -29,7 +35,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, rolloutSeconds)
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, integrityFound, rebuilds, rolloutSeconds)
 }
 
 // measured are the conditions that have a metric.

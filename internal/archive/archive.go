@@ -201,6 +201,23 @@ func (s *Store) Load(ctx context.Context, key Key, archive *v1alpha1.ReleaseArch
 	return out, nil
 }
 
+// Record reads what an archive says of its release, and when the API server took it; nil: nothing, or there is none.
+func (s *Store) Record(ctx context.Context, key Key) ([]byte, time.Time, error) {
+	var secret corev1.Secret
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: name(key, 0)}, &secret)
+	if apierrors.IsNotFound(err) {
+		return nil, time.Time{}, nil
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read archive of release %s/%s: %w", key.Namespace, key.Release, err)
+	}
+	record, err := unpack(bytes.NewReader(secret.Data[recordKey]))
+	if err != nil {
+		return nil, time.Time{}, nil //nolint:nilerr // whoever loads the archive is told
+	}
+	return record, secret.CreationTimestamp.Time, nil
+}
+
 // Delete removes an archive; what is gone already is fine.
 func (s *Store) Delete(ctx context.Context, key Key, chunks int32) error {
 	for i := range chunks {

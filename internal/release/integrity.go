@@ -66,7 +66,7 @@ func Judge(r *v1alpha1.ImmutableRelease, e Evidence) Verdict {
 	}
 	told := SpecDigest(spec)
 	recorded := e.Chained == raw || e.Chained == told
-	altered := Verdict{Altered: true, Fields: differing(spec, &r.Spec), Truth: spec}
+	altered := Verdict{Altered: true, Fields: Differing(spec, &r.Spec), Truth: spec}
 	switch {
 	case own == told && e.Chained != "" && e.Chained != own && !recorded:
 		return lost
@@ -109,8 +109,8 @@ func Commit(track, name string) string {
 // maxDiffering is how many fields a message names.
 const maxDiffering = 8
 
-// differing names the fields of two specs that are not the same; of lists it names the list.
-func differing(a, b *v1alpha1.ImmutableReleaseSpec) []string {
+// Differing names the fields of two specs that are not the same; of lists it names the list.
+func Differing(a, b *v1alpha1.ImmutableReleaseSpec) []string {
 	var out []string
 	compare("", fieldsOf(a), fieldsOf(b), &out)
 	slices.Sort(out)

@@ -110,10 +110,10 @@ func TestAltered(t *testing.T) {
 		"also when a workload is missing": {
 			view: given(active("a", 1)).traffic("a", 1).alteredRelease("a").View, wantStalled: map[string]string{"a": v1alpha1.ReleaseAlteredReason}},
 		"one that is pinned is not run": {
-			view: given(retired("a", 1), active("b", 2)).serves("b", 1).pinned("a", time.Minute).alteredRelease("a").View,
+			view:           given(retired("a", 1), active("b", 2)).serves("b", 1).pinned("a", time.Minute).alteredRelease("a").View,
 			wantPinProblem: v1alpha1.ReleaseAlteredReason, wantStalled: map[string]string{"a": v1alpha1.ReleaseAlteredReason}},
 		"a new one is not run": {
-			view: given(active("a", 1), pending("b", 2)).serves("a", 1).alteredRelease("b").View,
+			view:        given(active("a", 1), pending("b", 2)).serves("a", 1).alteredRelease("b").View,
 			wantWaiting: map[string]string{"b": v1alpha1.ReleaseAlteredReason}, wantStalled: map[string]string{"b": v1alpha1.ReleaseAlteredReason}},
 		"an archive that is gone is said of the active release": {
 			view: given(active("a", 1)).serves("a", 1).broken("a").View, wantStalled: map[string]string{"a": v1alpha1.ArchiveMissingReason}},

@@ -1,0 +1,334 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// mending is what is being done about a release or an archive that was lost or changed.
+type mending struct {
+	job *recall
+	// truth is what the release was, where that was found.
+	truth *v1alpha1.ImmutableReleaseSpec
+	// problem is why it did not succeed; gitDown: the next look at Git that succeeds tries again at once.
+	problem string
+	gitDown bool
+	tries   int
+	until   time.Time
+	// asked is the spec and annotation of the track when it was tried last: another one tries again at once.
+	asked string
+}
+
+func (t *trackMemory) mendingOf(name string) *mending {
+	m := t.mending[name]
+	if m == nil {
+		m = &mending{}
+		t.mending[name] = m
+	}
+	return m
+}
+
+// fail notes why, and lets longer and longer times pass: from five seconds to ten minutes.
+func (m *mending) fail(why string, gitDown bool, now time.Time) {
+	m.job, m.problem, m.gitDown = nil, why, gitDown
+	m.until = now.Add(min(5*time.Second<<min(m.tries, 7), 10*time.Minute))
+	m.tries++
+}
+
+// note is added to what is said of the problem.
+func (m *mending) note() string {
+	if m.problem == "" {
+		return "; it is being rebuilt"
+	}
+	return "; it cannot be rebuilt from Git: " + m.problem
+}
+
+// mended adds to a problem what is being done about it.
+func (s *scope) mended(name string, p release.Problem) release.Problem {
+	if m := s.memory.mending[name]; m != nil {
+		p.Message += m.note()
+	}
+	return p
+}
+
+// holdToTruth replaces the spec of releases that were altered by what they were made with, and reports whether any was found that was
+// not known before.
+func (r *Reconciler) holdToTruth(s *scope) bool {
+	next := map[string]string{}
+	for _, rel := range s.releases {
+		spec := &rel.Spec
+		if v := r.loader.verdict(rel.UID); v.Altered {
+			spec = v.Truth
+		}
+		if spec != nil && spec.Previous != nil {
+			next[spec.Previous.Name] = spec.Previous.Digest
+		}
+	}
+	found := false
+	for name, rel := range s.releases {
+		if digest := next[name]; digest != "" {
+			r.loader.chained(rel.UID, digest)
+		}
+		if !s.altered[name] && r.loader.truth(rel) {
+			s.altered[name], found = true, true
+		}
+	}
+	return found
+}
+
+// checkAgain lets the archive of the active release, and of a pinned one, be read again from time to time.
+func (r *Reconciler) checkAgain(s *scope, rel *v1alpha1.ImmutableRelease) {
+	if r.CheckEvery <= 0 || rel.Status.ActiveRun == 0 && rel.Name != s.track.Spec.Pin {
+		return
+	}
+	checked := r.loader.checkedAt(rel.UID)
+	if checked.IsZero() {
+		return // it is read now
+	}
+	wait := checked.Add(r.CheckEvery).Sub(r.Clock.Now())
+	if wait <= 0 {
+		r.loader.recheck(rel.UID)
+		wait = r.CheckEvery
+	}
+	s.requeueAfter(wait)
+}
+
+// mendBroken rebuilds what is needed and cannot be used: archives from memory or from Git, releases that were altered from what their
+// archive says of them. Nothing else waits for it.
+func (r *Reconciler) mendBroken(ctx context.Context, s *scope) error {
+	lost := s.lostNames()
+	for name := range s.memory.mending {
+		_, missed := lost[name]
+		if _, broken := s.view.Broken[name]; !broken && !missed {
+			delete(s.memory.mending, name)
+			delete(s.memory.toldOf, name)
+		}
+	}
+	var errs []error
+	needed := map[string]bool{}
+	for _, name := range []string{s.plan.Active, s.plan.Staging, s.plan.Target, s.track.Spec.Pin, s.promote(), s.track.Status.HeadRelease} {
+		rel, problem := s.releases[name], s.view.Broken[name]
+		if rel == nil || problem.Reason == "" || rel.Spec.Archive == nil || needed[name] {
+			continue
+		}
+		needed[name] = true
+		errs = append(errs, r.mendOne(ctx, s, rel, problem))
+	}
+	for name, problem := range s.view.Broken {
+		if rel := s.releases[name]; rel != nil && rel.Spec.Archive != nil {
+			r.tellOnce(s, rel, name, problem.Reason, problem.Message)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mendOne takes the next step for one release.
+func (r *Reconciler) mendOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, problem release.Problem) error {
+	m := s.memory.mendingOf(rel.Name)
+	altered := problem.Reason == v1alpha1.ReleaseAlteredReason
+	spec := &rel.Spec
+	if altered {
+		if m.truth != nil {
+			spec = m.truth
+		} else if spec = r.loader.verdict(rel.UID).Truth; spec == nil || release.ParseRecord(rel.Name, mustRecord(spec)) == nil {
+			return r.seekTruth(ctx, s, m, rel)
+		}
+		// The names of what a later run has made come from the identity of the object: it is left until it has ended.
+		if release.IsStaging(rel) && rel.Status.Run > 1 {
+			return nil
+		}
+		ok, err := r.readable(ctx, archiveKeyOf(rel.Namespace, rel.Name, spec), spec)
+		if err != nil {
+			return err
+		}
+		if ok {
+			status := rel.Status
+			if last := s.memory.lostReleases()[rel.Name]; last != nil {
+				status = last.Status // what is there now is not what was deleted
+			}
+			return r.recreate(ctx, s, rel.Name, spec, status)
+		}
+	}
+	if spare := r.loader.spare(rel.UID); spare != nil && spare.Digest == spec.Digest {
+		encoded, err := spare.Encode()
+		if err != nil {
+			return err
+		}
+		return r.restore(ctx, s, m, rel.Name, spec, encoded)
+	}
+	job, ready := r.recalled(ctx, s, m, rel.Name, spec)
+	if !ready {
+		return nil
+	}
+	if job.content.bundle == nil || job.content.bundle.Digest != spec.Digest {
+		m.fail(r.whyOther(s, spec, job), false, r.Clock.Now())
+		return nil
+	}
+	return r.restore(ctx, s, m, rel.Name, spec, job.content.encoded)
+}
+
+func mustRecord(spec *v1alpha1.ImmutableReleaseSpec) []byte {
+	record, err := release.Record(spec)
+	if err != nil {
+		return nil
+	}
+	return record
+}
+
+// seekTruth looks in Git for the content of a release of which nobody knows what it was: its archive, which says so, is found by that.
+func (r *Reconciler) seekTruth(ctx context.Context, s *scope, m *mending, rel *v1alpha1.ImmutableRelease) error {
+	job, ready := r.recalled(ctx, s, m, rel.Name, nil)
+	if !ready {
+		return nil
+	}
+	if job.content.bundle == nil {
+		m.fail("commit "+release.Short(job.commit)+" is refused today", false, r.Clock.Now())
+		return nil
+	}
+	record, made, err := r.Archives.Record(ctx, archiveKeyOf(rel.Namespace, rel.Name, &v1alpha1.ImmutableReleaseSpec{Digest: job.content.bundle.Digest}))
+	if err != nil {
+		return err
+	}
+	verdict := release.Judge(rel, release.Evidence{Record: record, RecordedAt: made, Chained: r.loader.chainOf(rel.UID)})
+	if record == nil || !verdict.Altered || verdict.Truth == nil || verdict.Truth.Digest != job.content.bundle.Digest {
+		m.fail("nothing is left that says what it was; make another commit", false, r.Clock.Now())
+		return nil
+	}
+	m.truth = verdict.Truth
+	s.requeueAfter(soon)
+	return nil
+}
+
+// recalled returns what a commit gives today, when that is known. Otherwise it is asked for, unless that has failed a moment ago.
+func (r *Reconciler) recalled(ctx context.Context, s *scope, m *mending, name string, spec *v1alpha1.ImmutableReleaseSpec) (*recall, bool) {
+	now, asked := r.Clock.Now(), asking(s.track, s.track.Annotations[v1alpha1.ReconcileRequestAnnotation])
+	commit := release.Commit(s.track.Name, name)
+	if spec != nil {
+		commit = spec.Source.Commit
+	}
+	if job := m.job; job != nil {
+		if !job.finished() {
+			return nil, false
+		}
+		if job.problem == "" {
+			m.job = nil
+			return job, true
+		}
+		m.fail(job.problem, job.gitDown, now)
+	}
+	gitIsBack := m.gitDown && s.look != nil && s.look.err == nil
+	if now.Before(m.until) && m.asked == asked && !gitIsBack {
+		s.requeueAfter(m.until.Sub(now))
+		return nil, false
+	}
+	m.asked = asked
+	req, err := r.recallRequest(ctx, s, spec)
+	if err != nil || commit == "" {
+		why := "its name holds no commit"
+		if err != nil {
+			why = err.Error()
+		}
+		m.fail(why, false, now)
+		s.requeueAfter(m.until.Sub(now))
+		return nil, false
+	}
+	m.job = r.Git.recall(context.WithoutCancel(ctx), req, commit)
+	return nil, false
+}
+
+// restore stores an archive again. What it holds was found to have the digest of the release.
+func (r *Reconciler) restore(ctx context.Context, s *scope, m *mending, name string, spec *v1alpha1.ImmutableReleaseSpec, encoded []byte) error {
+	if _, err := decode(encoded, spec.Digest); err != nil {
+		m.fail(err.Error(), false, r.Clock.Now())
+		return nil
+	}
+	record, err := release.Record(spec)
+	if err != nil {
+		return err
+	}
+	if err := r.Archives.Restore(ctx, archiveKeyOf(s.track.Namespace, name, spec), spec.Archive.Chunks, encoded, record); err != nil {
+		return err
+	}
+	var about runtime.Object = s.track
+	if rel := s.releases[name]; rel != nil {
+		about = rel
+		r.loader.recheck(rel.UID)
+	}
+	rebuilds.WithLabelValues("Archive").Inc()
+	r.event(about, corev1.EventTypeNormal, v1alpha1.ArchiveRebuiltReason, "Rebuild", fmt.Sprintf("the archive of release %s was stored again, with the same digest", name))
+	s.requeueAfter(time.Millisecond)
+	return nil
+}
+
+// trueSpec is what a release was that is not there any more; nil: nobody knows.
+func (r *Reconciler) trueSpec(ctx context.Context, s *scope, last *v1alpha1.ImmutableRelease) (*v1alpha1.ImmutableReleaseSpec, error) {
+	chained := ""
+	for _, rel := range s.releases {
+		if p := rel.Spec.Previous; p != nil && p.Name == last.Name {
+			chained = p.Digest
+		}
+	}
+	record, made, err := r.Archives.Record(ctx, archiveKey(last))
+	if err != nil {
+		return nil, err
+	}
+	verdict := release.Judge(last, release.Evidence{Record: record, RecordedAt: made, Chained: chained})
+	if verdict.Altered {
+		return verdict.Truth, nil
+	}
+	if record == nil && last.Generation > 1 && chained == "" {
+		return nil, nil
+	}
+	return &last.Spec, nil
+}
+
+// readable reports whether an archive holds the content of a spec and says the same of the release.
+func (r *Reconciler) readable(ctx context.Context, key archive.Key, spec *v1alpha1.ImmutableReleaseSpec) (bool, error) {
+	if spec.Archive == nil {
+		return false, nil
+	}
+	stored, err := r.Archives.Load(ctx, key, spec.Archive)
+	if errors.Is(err, archive.ErrMissing) || errors.Is(err, archive.ErrChanged) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err := decode(stored.Data, spec.Digest); err != nil {
+		return false, nil //nolint:nilerr // it is stored again
+	}
+	truth := release.ParseRecord(key.Release, stored.Record)
+	return stored.Record == nil || truth != nil && release.SpecDigest(truth) == release.SpecDigest(spec), nil
+}
+
+// giveUp lets a lost release go that cannot be made again.
+func (r *Reconciler) giveUp(s *scope, m *mending, name, why string) error {
+	m.fail(why, false, r.Clock.Now())
+	if _, seen := s.memory.lostReleases()[name]; seen && name != s.track.Status.ActiveRelease && name != s.track.Spec.Pin {
+		s.memory.notLost(name)
+	}
+	return nil
+}
+
+// tellOnce publishes an event of a problem, and counts it, when it is a new one.
+func (r *Reconciler) tellOnce(s *scope, about runtime.Object, name, reason, message string) {
+	if s.memory.toldOf[name] == reason {
+		return
+	}
+	s.memory.toldOf[name] = reason
+	integrityFound.WithLabelValues(reason).Inc()
+	r.event(about, corev1.EventTypeWarning, reason, "Check", message)
+}
+
+func archiveKeyOf(namespace, name string, spec *v1alpha1.ImmutableReleaseSpec) archive.Key {
+	return archive.Key{Namespace: namespace, Track: spec.Track, Release: name, Digest: spec.Digest}
+}

@@ -1,0 +1,150 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// recallSlots bounds the commits that are read again at a time, over all tracks. They take no place from the looks at new ones.
+const recallSlots = 2
+
+// recall reads a commit that was released before again, in the background.
+type recall struct {
+	// commit is its full id, or, where that was lost with the release, the part that names hold.
+	commit string
+	done   chan struct{}
+	// meta and content, or the problem; to be read when done is closed. gitDown: time may mend it.
+	meta    gitsource.Meta
+	content rendered
+	problem string
+	gitDown bool
+}
+
+func (j *recall) finished() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// recall starts to read a commit as a request says, and wakes the track when that is done.
+func (f *Follower) recall(ctx context.Context, req lookRequest, commit string) *recall {
+	j := &recall{commit: commit, done: make(chan struct{})}
+	go func(track types.NamespacedName) {
+		f.recalls <- struct{}{}
+		_, err := safely(func() (*found, error) { return nil, f.readAgain(ctx, req, j) })
+		<-f.recalls
+		if err != nil {
+			j.problem = err.Error()
+			j.gitDown = !errors.Is(err, gitsource.ErrRefNotFound) && !errors.Is(err, errNotOnLine)
+		}
+		close(j.done)
+		f.wake(track)
+	}(req.track)
+	return j
+}
+
+var errNotOnLine = errors.New("it is not there any more")
+
+// readAgain finds the commit in the cache, or else at the server, and renders it.
+func (f *Follower) readAgain(ctx context.Context, req lookRequest, j *recall) error {
+	full := len(j.commit) == 40
+	repo, err := f.store.Open(req.remote)
+	if err != nil || !full || !has(repo, j.commit) {
+		rev, err := f.store.Resolve(ctx, req.remote, req.ref)
+		if err != nil {
+			return err
+		}
+		if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
+			return err
+		}
+		if repo, err = f.store.Open(req.remote); err != nil {
+			return err
+		}
+		if !full {
+			if j.commit, err = onLine(ctx, repo, rev.Commit, j.commit); err != nil {
+				return err
+			}
+		} else if !has(repo, j.commit) {
+			ref := gitsource.Ref{Commit: j.commit}
+			if err := f.store.Fetch(ctx, req.remote, ref, gitsource.Revision{Commit: j.commit}); err != nil {
+				return err
+			}
+		}
+	}
+	if j.meta, err = repo.Meta(j.commit); err != nil {
+		return err
+	}
+	tree, err := repo.Tree(j.commit)
+	if err != nil {
+		return err
+	}
+	req.renders = &f.renders
+	j.content, err = renderCommit(tree, req)
+	return err
+}
+
+func has(repo *gitsource.Repository, commit string) bool {
+	_, err := repo.Meta(commit)
+	return err == nil
+}
+
+// maxLine is how far back a commit is looked for of which the short id alone is known.
+const maxLine = 10_000
+
+// onLine finds the commit of a short id on the first-parent line of another.
+func onLine(ctx context.Context, repo *gitsource.Repository, tip, short string) (string, error) {
+	at := tip
+	for range maxLine {
+		if strings.HasPrefix(at, short) {
+			return at, nil
+		}
+		meta, err := repo.Meta(at)
+		if err != nil {
+			return "", err
+		}
+		if len(meta.Parents) == 0 || ctx.Err() != nil {
+			break
+		}
+		at = meta.Parents[0]
+	}
+	return "", fmt.Errorf("commit %s: %w", short, errors.Join(errNotOnLine, ctx.Err()))
+}
+
+// recallRequest asks for what a release was made of. What the gates warn of now was taken then.
+func (r *Reconciler) recallRequest(ctx context.Context, s *scope, spec *v1alpha1.ImmutableReleaseSpec) (lookRequest, error) {
+	req := r.request(s)
+	req.shape.Gates = v1alpha1.Gates{Images: v1alpha1.ImagesIgnore, Hardening: v1alpha1.GateIgnore}
+	if spec != nil {
+		if spec.Source.URL != req.remote.URL {
+			return req, errors.New("spec.source.url of the track is another repository than that of the release")
+		}
+		req.path = cleanPath(spec.Source.Path)
+		req.shape.Path = req.path
+	}
+	return req, r.readCredentials(ctx, s, &req)
+}
+
+// whyOther says why a commit gives other content today than it did then. The gates are no reason: they refuse, and shape nothing.
+func (r *Reconciler) whyOther(s *scope, spec *v1alpha1.ImmutableReleaseSpec, j *recall) string {
+	if refusal := j.content.refusal; refusal != nil {
+		return fmt.Sprintf("commit %s is refused today: %s", release.Short(j.commit), refusal.Message)
+	}
+	now := r.request(s).shape
+	now.Path = cleanPath(spec.Source.Path)
+	what := "no input is known to differ"
+	if differ := release.ChangedInputs(spec.Inputs, release.Inputs(now)); len(differ) > 0 {
+		what = "these inputs are not as they were: " + strings.Join(differ, ", ")
+	}
+	return fmt.Sprintf("commit %s renders to other content today; %s", release.Short(j.commit), what)
+}
