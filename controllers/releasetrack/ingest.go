@@ -228,6 +228,10 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 			s.addRelease(existing.DeepCopy())
 		}
 		rel := s.releases[existing.Name]
+		if newest && forged(rel, content) {
+			return nil, &sourceError{v1alpha1.ObjectOwnedReason, fmt.Sprintf("commit %s: ImmutableRelease %s exists already, and its digest is not that of the commit; "+
+				"the operator did not make it: delete it, or make another commit", commit.Commit, rel.Name)}
+		}
 		if !newest && rel.Spec.Digest == "" && release.IsPending(rel) {
 			// The operator ended between making it and writing its status.
 			rel.Status.Outcome = v1alpha1.OutcomeSupersededBeforeStart
@@ -256,6 +260,12 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// forged: a release that has never run says that it is of a commit, and its content is another one, though nothing else shapes it.
+func forged(rel *v1alpha1.ImmutableRelease, content rendered) bool {
+	return content.bundle != nil && rel.Spec.Digest != "" && rel.Spec.Digest != content.bundle.Digest && rel.Status.Run == 0 &&
+		release.SameRenderer(rel.Spec.Inputs, release.Inputs(release.Shape{Renderer: render.Version}))
 }
 
 // cannotMake tells what time may mend from what needs a person: that is a failure of the source, and other commits go on.

@@ -132,15 +132,15 @@ func (r *Reconciler) bringBack(ctx context.Context, s *scope, name string, last 
 	if !ready {
 		return nil
 	}
-	if job.content.bundle == nil || spec != nil && job.content.bundle.Digest != spec.Digest {
-		if spec == nil {
-			return r.giveUp(s, m, name, "commit "+release.Short(job.commit)+" is refused today")
-		}
-		m.fail(r.whyOther(s, spec, job), false, r.Clock.Now())
-		return nil
+	if spec == nil && job.content.bundle == nil {
+		return r.giveUp(s, m, name, refusedToday(job))
 	}
 	if spec == nil {
 		return r.remember(ctx, s, m, name, job)
+	}
+	if why := r.whyOther(s, spec, job); why != "" {
+		m.fail(why, false, r.Clock.Now())
+		return nil
 	}
 	return r.restore(ctx, s, m, name, spec, job.content.encoded)
 }

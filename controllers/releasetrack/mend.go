@@ -134,7 +134,7 @@ func (r *Reconciler) mendBroken(ctx context.Context, s *scope) error {
 // mendOne takes the next step for one release.
 func (r *Reconciler) mendOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, problem release.Problem) error {
 	m := s.memory.mendingOf(rel.Name)
-	altered := problem.Reason == v1alpha1.ReleaseAlteredReason
+	altered := problem.Reason == v1alpha1.ReleaseAlteredReason || m.truth != nil
 	spec := &rel.Spec
 	if altered {
 		if m.truth != nil {
@@ -169,9 +169,8 @@ func (r *Reconciler) mendOne(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	if !ready {
 		return nil
 	}
-	if job.content.bundle == nil || job.content.bundle.Digest != spec.Digest {
-		m.fail(r.whyOther(s, spec, job), false, r.Clock.Now())
-		return nil
+	if why := r.whyOther(s, spec, job); why != "" {
+		return r.seekRecord(ctx, s, m, rel, job, why)
 	}
 	return r.restore(ctx, s, m, rel.Name, spec, job.content.encoded)
 }
@@ -190,8 +189,14 @@ func (r *Reconciler) seekTruth(ctx context.Context, s *scope, m *mending, rel *v
 	if !ready {
 		return nil
 	}
+	return r.seekRecord(ctx, s, m, rel, job, "nothing is left that says what it was; make another commit")
+}
+
+// seekRecord finds the archive of a release by what its commit holds today, and with it what the release was. Where there is none, it
+// stays as it is, for the reason that is given.
+func (r *Reconciler) seekRecord(ctx context.Context, s *scope, m *mending, rel *v1alpha1.ImmutableRelease, job *recall, otherwise string) error {
 	if job.content.bundle == nil {
-		m.fail("commit "+release.Short(job.commit)+" is refused today", false, r.Clock.Now())
+		m.fail(refusedToday(job), false, r.Clock.Now())
 		return nil
 	}
 	record, made, err := r.Archives.Record(ctx, archiveKeyOf(rel.Namespace, rel.Name, &v1alpha1.ImmutableReleaseSpec{Digest: job.content.bundle.Digest}))
@@ -200,7 +205,7 @@ func (r *Reconciler) seekTruth(ctx context.Context, s *scope, m *mending, rel *v
 	}
 	verdict := release.Judge(rel, release.Evidence{Record: record, RecordedAt: made, Chained: r.loader.chainOf(rel.UID)})
 	if record == nil || !verdict.Altered || verdict.Truth == nil || verdict.Truth.Digest != job.content.bundle.Digest {
-		m.fail("nothing is left that says what it was; make another commit", false, r.Clock.Now())
+		m.fail(otherwise, false, r.Clock.Now())
 		return nil
 	}
 	m.truth = verdict.Truth
@@ -212,7 +217,7 @@ func (r *Reconciler) seekTruth(ctx context.Context, s *scope, m *mending, rel *v
 func (r *Reconciler) recalled(ctx context.Context, s *scope, m *mending, name string, spec *v1alpha1.ImmutableReleaseSpec) (*recall, bool) {
 	now, asked := r.Clock.Now(), asking(s.track, s.track.Annotations[v1alpha1.ReconcileRequestAnnotation])
 	commit := release.Commit(s.track.Name, name)
-	if spec != nil {
+	if spec != nil && (commit == "" || release.Short(spec.Source.Commit) == commit) {
 		commit = spec.Source.Commit
 	}
 	if job := m.job; job != nil {

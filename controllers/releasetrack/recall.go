@@ -135,10 +135,17 @@ func (r *Reconciler) recallRequest(ctx context.Context, s *scope, spec *v1alpha1
 	return req, r.readCredentials(ctx, s, &req)
 }
 
-// whyOther says why a commit gives other content today than it did then. The gates are no reason: they refuse, and shape nothing.
+// whyOther says why a commit does not give what a release says of itself; "": it does. The gates are no reason: they refuse, and shape
+// nothing.
 func (r *Reconciler) whyOther(s *scope, spec *v1alpha1.ImmutableReleaseSpec, j *recall) string {
-	if refusal := j.content.refusal; refusal != nil {
-		return fmt.Sprintf("commit %s is refused today: %s", release.Short(j.commit), refusal.Message)
+	switch {
+	case j.content.bundle == nil:
+		return refusedToday(j)
+	case j.content.bundle.Digest == spec.Digest:
+		if differ := otherThanGit(spec, j); len(differ) > 0 {
+			return fmt.Sprintf("it does not say what commit %s holds: spec.%s", release.Short(j.commit), strings.Join(differ, ", spec."))
+		}
+		return ""
 	}
 	now := r.request(s).shape
 	now.Path = cleanPath(spec.Source.Path)
@@ -147,4 +154,31 @@ func (r *Reconciler) whyOther(s *scope, spec *v1alpha1.ImmutableReleaseSpec, j *
 		what = "these inputs are not as they were: " + strings.Join(differ, ", ")
 	}
 	return fmt.Sprintf("commit %s renders to other content today; %s", release.Short(j.commit), what)
+}
+
+func refusedToday(j *recall) string {
+	if j.content.refusal == nil {
+		return fmt.Sprintf("commit %s cannot be rendered", release.Short(j.commit))
+	}
+	return fmt.Sprintf("commit %s is refused today: %s", release.Short(j.commit), j.content.refusal.Message)
+}
+
+// otherThanGit names what a release says of its commit that is not so. Digests of images that Git does not name are not known there.
+func otherThanGit(spec *v1alpha1.ImmutableReleaseSpec, j *recall) []string {
+	fresh := v1alpha1.ImmutableReleaseSpec{}
+	namespace := ""
+	if len(spec.Objects) > 0 {
+		namespace = spec.Objects[0].Namespace
+	}
+	describeBundle(&fresh, j.content.bundle, namespace)
+	said := v1alpha1.ImmutableReleaseSpec{Digest: spec.Digest, Objects: spec.Objects, Ignored: spec.Ignored}
+	said.Source.Commit, said.Source.Tree = spec.Source.Commit, spec.Source.Tree
+	fresh.Source.Commit, fresh.Source.Tree = j.commit, j.meta.TreeHash
+	for i, image := range spec.Images {
+		if i < len(fresh.Images) && fresh.Images[i].Digest == "" {
+			image.Digest = ""
+		}
+		said.Images = append(said.Images, image)
+	}
+	return release.Differing(&said, &fresh)
 }
