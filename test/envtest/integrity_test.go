@@ -144,27 +144,21 @@ func TestArchiveOfTheActiveReleaseIsWatched(t *testing.T) {
 	back := away(t, w.repo)
 	defer back()
 	good := archiveOf(t, w.then)
-	for name, harm := range map[string]func(){
-		"deleted": func() {},
-		"changed": func() {
-			bad := good.DeepCopy()
-			bad.Data["chunk"] = packed("kind: ConfigMap\n")
-			create(t, bad)
-		},
-		"of another record": func() {
-			bad := good.DeepCopy()
-			bad.Data["release"] = archiveOf(t, w.first).Data["release"]
-			create(t, bad)
-		},
+	for name, harm := range map[string]func(bad *corev1.Secret){
+		"deleted":           nil,
+		"changed":           func(bad *corev1.Secret) { bad.Data["chunk"] = packed("kind: ConfigMap\n") },
+		"of another record": func(bad *corev1.Secret) { bad.Data["release"] = archiveOf(t, w.first).Data["release"] },
 	} {
 		if err := suite.api.Delete(t.Context(), good.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
-		// The operator may be faster than the harm.
-		func() {
-			defer func() { _ = recover() }()
-			harm()
-		}()
+		if bad := good.DeepCopy(); harm != nil {
+			harm(bad)
+			// The operator may be faster.
+			if err := suite.api.Create(t.Context(), bad); err != nil && !apierrors.IsAlreadyExists(err) {
+				t.Fatal(err)
+			}
+		}
 		until(t, patience, func(ctx context.Context) error {
 			now := &corev1.Secret{}
 			if err := suite.api.Get(ctx, client.ObjectKeyFromObject(good), now); err != nil {
@@ -475,5 +469,38 @@ func TestAlteredReleases(t *testing.T) {
 			untilLive(t, w.ns, "shop", w.first.Spec.Source.Commit)
 			w.asBefore(w.first, v1alpha1.PhaseActive)
 		})
+	}
+}
+
+// The operator is killed before and after every write with which it makes a release again that somebody has replaced.
+func TestRebuildOfAReleaseIsKilled(t *testing.T) {
+	t.Parallel()
+	w := newTwice(t, operatorOptions{})
+	w.op.stop(t)
+	current := w.then
+	for _, f := range []fault{killedBefore, killedAfter} {
+		for n := 1; n <= 4; n++ { // the other one goes, the true one is made, what runs is taken up, and the track says so
+			evil := &v1alpha1.ImmutableRelease{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: current.Name, Labels: current.Labels}}
+			current.Spec.DeepCopyInto(&evil.Spec)
+			evil.Spec.Images, evil.Spec.Sequence = []v1alpha1.ReleaseImage{{Name: "evil.example/x", Tag: "1"}}, 9
+			force(t, current)
+			create(t, evil)
+			line := newWire(f, n)
+			op := startOperator(t, operatorOptions{transport: line.wrap}, w.ns)
+			until(t, patience, func(ctx context.Context) error {
+				select {
+				case <-line.dead:
+					return nil
+				default:
+					return line.tell(isLive(ctx, w.ns, "shop", w.scene.first)) // it got by with fewer writes
+				}
+			})
+			op.stop(t)
+			op = startOperator(t, operatorOptions{}, w.ns)
+			current = w.asBefore(w.then, v1alpha1.PhaseActive)
+			untilLive(t, w.ns, "shop", w.scene.first)
+			op.stop(t)
+			w.untouched()
+		}
 	}
 }
