@@ -159,6 +159,7 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 			}
 			continue
 		}
+		r.readWitness(ctx, s, rel)
 		content, problem, err := r.content(ctx, rel)
 		if err != nil {
 			return err

@@ -1,9 +1,12 @@
 package releasetrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,16 +66,7 @@ func (s *scope) mended(name string, p release.Problem) release.Problem {
 // holdToTruth replaces the spec of releases that were altered by what they were made with, and reports whether any was found that was
 // not known before.
 func (r *Reconciler) holdToTruth(s *scope) bool {
-	next := map[string]string{}
-	for _, rel := range s.releases {
-		spec := &rel.Spec
-		if v := r.loader.verdict(rel.UID); v.Altered {
-			spec = v.Truth
-		}
-		if spec != nil && spec.Previous != nil {
-			next[spec.Previous.Name] = spec.Previous.Digest
-		}
-	}
+	next := r.chained(s)
 	found := false
 	for name, rel := range s.releases {
 		if digest := next[name]; digest != "" {
@@ -83,6 +77,33 @@ func (r *Reconciler) holdToTruth(s *scope) bool {
 		}
 	}
 	return found
+}
+
+// chained are the digests that releases have recorded of those before them, by the name of these. Only releases count that the operator
+// has made: those with an archive that was read, and those without one of which such a release knows the digest. Anybody else's would
+// make every release look altered.
+func (r *Reconciler) chained(s *scope) map[string]string {
+	list := slices.SortedFunc(maps.Values(s.releases), func(a, b *v1alpha1.ImmutableRelease) int { return cmp.Compare(b.Spec.Sequence, a.Spec.Sequence) })
+	next := map[string]string{}
+	for _, rel := range list {
+		spec := r.loader.vouched(rel.UID)
+		if spec == nil && rel.Spec.Archive == nil && next[rel.Name] != "" && next[rel.Name] == release.SpecDigest(&rel.Spec) {
+			spec = &rel.Spec
+		}
+		if spec != nil && spec.Previous != nil {
+			next[spec.Previous.Name] = spec.Previous.Digest
+		}
+	}
+	return next
+}
+
+// readWitness reads the archive of the release after this one, which knows its digest, unless that was done before.
+func (r *Reconciler) readWitness(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) {
+	for _, next := range s.releases {
+		if p := next.Spec.Previous; p != nil && p.Name == rel.Name && next.Spec.Archive != nil && r.loader.checkedAt(next.UID).IsZero() {
+			_, _ = r.archived(ctx, next) // where it cannot be read, it bears no witness
+		}
+	}
 }
 
 // checkAgain lets the archive of the active release, and of a pinned one, be read again from time to time.
@@ -106,13 +127,13 @@ func (r *Reconciler) checkAgain(s *scope, rel *v1alpha1.ImmutableRelease) {
 // archive says of them. Nothing else waits for it.
 func (r *Reconciler) mendBroken(ctx context.Context, s *scope) error {
 	lost := s.lostNames()
-	for name := range s.memory.mending {
+	over := func(name string) bool {
 		_, missed := lost[name]
-		if _, broken := s.view.Broken[name]; !broken && !missed {
-			delete(s.memory.mending, name)
-			delete(s.memory.toldOf, name)
-		}
+		_, broken := s.view.Broken[name]
+		return !broken && !missed
 	}
+	maps.DeleteFunc(s.memory.mending, func(name string, _ *mending) bool { return over(name) })
+	maps.DeleteFunc(s.memory.toldOf, func(name, _ string) bool { return over(name) })
 	var errs []error
 	needed := map[string]bool{}
 	for _, name := range []string{s.plan.Active, s.plan.Staging, s.plan.Target, s.track.Spec.Pin, s.promote(), s.track.Status.HeadRelease} {
@@ -276,12 +297,7 @@ func (r *Reconciler) restore(ctx context.Context, s *scope, m *mending, name str
 
 // trueSpec is what a release was that is not there any more; nil: nobody knows.
 func (r *Reconciler) trueSpec(ctx context.Context, s *scope, last *v1alpha1.ImmutableRelease) (*v1alpha1.ImmutableReleaseSpec, error) {
-	chained := ""
-	for _, rel := range s.releases {
-		if p := rel.Spec.Previous; p != nil && p.Name == last.Name {
-			chained = p.Digest
-		}
-	}
+	chained := r.chained(s)[last.Name]
 	record, made, err := r.Archives.Record(ctx, archiveKey(last))
 	if err != nil {
 		return nil, err

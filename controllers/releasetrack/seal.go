@@ -27,6 +27,8 @@ type seal struct {
 	chained string
 	checked time.Time
 	verdict release.Verdict
+	// stored: the operator has made the release, because it has an archive.
+	stored bool
 	// spare is what was read of an archive that may have been lost since; nil: nothing.
 	spare *render.Bundle
 }
@@ -35,9 +37,25 @@ type seal struct {
 func (l *loader) chained(uid types.UID, digest string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.sealOf(uid); s.chained != digest {
-		s.chained, s.generation = digest, 0
+	s := l.sealOf(uid)
+	if s.chained == digest {
+		return
 	}
+	s.chained = digest
+	if s.generation > 0 && !s.verdict.Altered && s.verdict.Truth != nil && release.SpecDigest(s.verdict.Truth) == digest {
+		return // as it was found to be
+	}
+	s.generation = 0
+}
+
+// vouched is what a release was made with, of which the archive was read; nil: it was not, or nobody knows.
+func (l *loader) vouched(uid types.UID) *v1alpha1.ImmutableReleaseSpec {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.seals[uid]; s != nil && s.stored {
+		return s.verdict.Truth
+	}
+	return nil
 }
 
 // sealOf is called with the lock held.
@@ -109,6 +127,7 @@ func (l *loader) compare(rel *v1alpha1.ImmutableRelease, stored *archive.Stored,
 		s.verdict.Truth = rel.Spec.DeepCopy()
 	}
 	bad := s.verdict.BadRecord
+	s.stored = !bad
 	l.mu.Unlock()
 	if bad {
 		return fmt.Errorf("%w: its record is not that of release %s", archive.ErrChanged, rel.Name)
@@ -151,6 +170,7 @@ func (l *loader) sealed(rel *v1alpha1.ImmutableRelease, now time.Time) {
 	defer l.mu.Unlock()
 	s := l.sealOf(rel.UID)
 	s.generation, s.checked, s.verdict = max(rel.Generation, 1), now, release.Verdict{Truth: rel.Spec.DeepCopy()}
+	s.stored = true
 }
 
 // truth replaces the spec of a release that was altered by the one that it was made with, and reports whether it was altered.

@@ -387,6 +387,27 @@ func TestSquattedRelease(t *testing.T) {
 	}
 }
 
+// Who may make releases makes one that says of the one before it that it is another: it bears no witness.
+func TestForgedChain(t *testing.T) {
+	t.Parallel()
+	w := newTwice(t, operatorOptions{})
+	for i, rel := range []*v1alpha1.ImmutableRelease{w.then, w.first} {
+		forged := &v1alpha1.ImmutableRelease{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: fmt.Sprintf("shop-000000000%d", i), Labels: w.then.Labels}}
+		w.then.Spec.DeepCopyInto(&forged.Spec)
+		forged.Spec.Sequence, forged.Spec.Source.Commit = int64(7+i), strings.Repeat("0", 40)
+		forged.Spec.Previous = &v1alpha1.PreviousRelease{Name: rel.Name, Digest: "sha256:" + strings.Repeat("e", 64)}
+		create(t, forged)
+	}
+	settled()
+	w.untouched()
+	w.op.stop(t)
+	w.restart(operatorOptions{})
+	w.update(func(spec *v1alpha1.ReleaseTrackSpec) { spec.Pin = w.first.Name })
+	untilLive(t, w.ns, "shop", w.first.Spec.Source.Commit)
+	w.update(func(spec *v1alpha1.ReleaseTrackSpec) { spec.Pin = w.then.Name })
+	untilLive(t, w.ns, "shop", w.scene.first)
+}
+
 // loosen lets releases be changed, and returns what forbids it again.
 func loosen(t *testing.T, probe *v1alpha1.ImmutableRelease) func() {
 	t.Helper()
