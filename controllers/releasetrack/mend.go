@@ -155,28 +155,13 @@ func (r *Reconciler) mendBroken(ctx context.Context, s *scope) error {
 // mendOne takes the next step for one release.
 func (r *Reconciler) mendOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, problem release.Problem) error {
 	m := s.memory.mendingOf(rel.Name)
-	altered := problem.Reason == v1alpha1.ReleaseAlteredReason || m.truth != nil
 	spec := &rel.Spec
-	if altered {
-		if m.truth != nil {
-			spec = m.truth
-		} else if spec = r.loader.verdict(rel.UID).Truth; spec == nil || release.ParseRecord(rel.Name, mustRecord(spec)) == nil {
+	if problem.Reason == v1alpha1.ReleaseAlteredReason || m.truth != nil {
+		if spec = cmp.Or(m.truth, r.loader.verdict(rel.UID).Truth); spec == nil {
 			return r.seekTruth(ctx, s, m, rel)
 		}
-		// The names of what a later run has made come from the identity of the object: it is left until it has ended.
-		if release.IsStaging(rel) && rel.Status.Run > 1 {
-			return nil
-		}
-		ok, err := r.readable(ctx, archiveKeyOf(rel.Namespace, rel.Name, spec), spec)
-		if err != nil {
+		if done, err := r.replace(ctx, s, rel, spec); done || err != nil {
 			return err
-		}
-		if ok {
-			status := rel.Status
-			if last := s.memory.lostReleases()[rel.Name]; last != nil {
-				status = last.Status // what is there now is not what was deleted
-			}
-			return r.recreate(ctx, s, rel.Name, spec, status)
 		}
 	}
 	if spare := r.loader.spare(rel.UID); spare != nil && spare.Digest == spec.Digest {
@@ -196,12 +181,21 @@ func (r *Reconciler) mendOne(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	return r.restore(ctx, s, m, rel.Name, spec, job.content.encoded)
 }
 
-func mustRecord(spec *v1alpha1.ImmutableReleaseSpec) []byte {
-	record, err := release.Record(spec)
-	if err != nil {
-		return nil
+// replace makes an altered release again, and reports false where its archive has to be stored again before. The names of what a later
+// run has made come from the identity of the object: one that is staging such a run is left until that has ended.
+func (r *Reconciler) replace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, spec *v1alpha1.ImmutableReleaseSpec) (bool, error) {
+	if release.IsStaging(rel) && rel.Status.Run > 1 {
+		return true, nil
 	}
-	return record
+	ok, err := r.readable(ctx, archiveKeyOf(rel.Namespace, rel.Name, spec), spec)
+	if !ok || err != nil {
+		return false, err
+	}
+	status := rel.Status
+	if last := s.memory.lostReleases()[rel.Name]; last != nil {
+		status = last.Status // what is there now is not what was deleted
+	}
+	return true, r.recreate(ctx, s, rel.Name, spec, status)
 }
 
 // seekTruth looks in Git for the content of a release of which nobody knows what it was: its archive, which says so, is found by that.

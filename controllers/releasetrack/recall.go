@@ -58,28 +58,10 @@ var errNotOnLine = errors.New("it is not there any more")
 
 // readAgain finds the commit in the cache, or else at the server, and renders it.
 func (f *Follower) readAgain(ctx context.Context, req lookRequest, j *recall) error {
-	full := len(j.commit) == 40
 	repo, err := f.store.Open(req.remote)
-	if err != nil || !full || !has(repo, j.commit) {
-		rev, err := f.store.Resolve(ctx, req.remote, req.ref)
-		if err != nil {
+	if err != nil || len(j.commit) < fullCommit || !has(repo, j.commit) {
+		if repo, err = f.fetchAgain(ctx, req, j); err != nil {
 			return err
-		}
-		if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
-			return err
-		}
-		if repo, err = f.store.Open(req.remote); err != nil {
-			return err
-		}
-		if !full {
-			if j.commit, err = onLine(ctx, repo, rev.Commit, j.commit); err != nil {
-				return err
-			}
-		} else if !has(repo, j.commit) {
-			ref := gitsource.Ref{Commit: j.commit}
-			if err := f.store.Fetch(ctx, req.remote, ref, gitsource.Revision{Commit: j.commit}); err != nil {
-				return err
-			}
 		}
 	}
 	if j.meta, err = repo.Meta(j.commit); err != nil {
@@ -92,6 +74,31 @@ func (f *Follower) readAgain(ctx context.Context, req lookRequest, j *recall) er
 	req.renders = &f.renders
 	j.content, err = renderCommit(tree, req)
 	return err
+}
+
+// fullCommit is the length of a full id.
+const fullCommit = 40
+
+// fetchAgain brings the history of what is followed, and the commit itself where that is not in it. Of a short id it finds the full one.
+func (f *Follower) fetchAgain(ctx context.Context, req lookRequest, j *recall) (*gitsource.Repository, error) {
+	rev, err := f.store.Resolve(ctx, req.remote, req.ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
+		return nil, err
+	}
+	repo, err := f.store.Open(req.remote)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(j.commit) < fullCommit:
+		j.commit, err = onLine(ctx, repo, rev.Commit, j.commit)
+	case !has(repo, j.commit):
+		err = f.store.Fetch(ctx, req.remote, gitsource.Ref{Commit: j.commit}, gitsource.Revision{Commit: j.commit})
+	}
+	return repo, err
 }
 
 func has(repo *gitsource.Repository, commit string) bool {

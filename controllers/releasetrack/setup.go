@@ -113,10 +113,6 @@ func indexBySpec(obj client.Object) []string {
 	return nil
 }
 
-func releaseToTrack(_ context.Context, obj client.Object) []ctrl.Request {
-	return requests(obj, indexBySpec(obj))
-}
-
 func labelToTrack(_ context.Context, obj client.Object) []ctrl.Request {
 	return requests(obj, indexByLabel(obj))
 }

@@ -25,6 +25,11 @@ func (p *planner) tellBroken() {
 	}
 }
 
+// lostActive: what serves is not known, and only a new commit takes its place.
+func (p *planner) lostActive(head *v1alpha1.ImmutableRelease) bool {
+	return p.active == nil && p.view.Track.Lost && !IsPending(head)
+}
+
 // takeUp finds, where nothing is known to take the traffic, the release whose pods take it all the same: its record was lost and made
 // again. The run becomes the active one as it is, when everything of it is there and was made of what the release holds. Anything else
 // is begun beside it.

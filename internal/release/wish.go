@@ -84,12 +84,8 @@ func (p *planner) chooseNewest() {
 		return
 	}
 	head := p.byName[p.view.Track.Head]
-	if head == nil || p.held() && (p.active == nil || !p.rejected(p.active)) {
+	if head == nil || p.lostActive(head) || p.held() && (p.active == nil || !p.rejected(p.active)) {
 		p.changeNothing()
-		return
-	}
-	if p.active == nil && p.view.Track.Lost && !IsPending(head) {
-		p.changeNothing() // what serves is not known: only a new commit takes its place
 		return
 	}
 	failed := false
