@@ -81,6 +81,11 @@ const (
 	ChangedAtAdmissionReason = "ChangedAtAdmission"
 	// ReleaseAlteredReason: the spec of a release is not the one that was archived.
 	ReleaseAlteredReason = "ReleaseAltered"
+	// ReleaseLostReason: a release was deleted behind the operator's back, although it was still needed.
+	ReleaseLostReason = "ReleaseLost"
+	// ArchiveRebuiltReason and ReleaseRebuiltReason are of events only: what was lost or altered is there again, as it was.
+	ArchiveRebuiltReason = "ArchiveRebuilt"
+	ReleaseRebuiltReason = "ReleaseRebuilt"
 )
 
 // Reasons of Ready, Reconciling and Stalled, on both kinds.

@@ -118,6 +118,8 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
 	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail:
 		return r.note(ctx, s, rel, step)
+	case release.TakeUp:
+		return r.takeUp(ctx, s, rel, step)
 	case release.Resolve:
 		return r.resolveImages(ctx, s, rel)
 	case release.Begin:

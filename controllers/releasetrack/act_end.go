@@ -197,6 +197,9 @@ func (r *Reconciler) sweepVersioned(ctx context.Context, rel *v1alpha1.Immutable
 // (they are data), and so does what Git has marked.
 func (r *Reconciler) prune(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
 	kept := map[release.ObjectKey]bool{}
+	if s.altered[s.plan.Active] && r.loader.verdict(s.releases[s.plan.Active].UID).Truth == nil {
+		return kube.Refuse(v1alpha1.ReleaseAlteredReason, fmt.Sprintf("nobody knows what release %s, which takes the traffic, needs", s.plan.Active))
+	}
 	for _, name := range []string{s.plan.Active, s.plan.Staging, s.plan.Target} {
 		if other := s.releases[name]; other != nil && other != rel {
 			for _, o := range other.Spec.Objects {
@@ -261,6 +264,7 @@ func (r *Reconciler) forgetRelease(ctx context.Context, s *scope, rel *v1alpha1.
 			return err
 		}
 	}
+	s.memory.willForget(rel.UID)
 	if err := r.letGo(ctx, rel); err != nil {
 		return err
 	}

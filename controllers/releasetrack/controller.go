@@ -43,6 +43,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.
 	Floor policy.Floor
+	// CheckEvery is how often the archives of the active and of the pinned release are looked at when nothing else reads them; 0: never.
+	CheckEvery time.Duration
 	// Clock and Since: see kube.SteadyClock.
 	Clock kube.Clock
 	Since time.Time
@@ -85,10 +87,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // time: nothing about Git, not even its Secret, nor a release that cannot be written, holds up a rollback. A step that failed does
 // not hold up the look, whose commit may be what mends it.
 func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
+	lost := r.mendLost(ctx, s)
 	taken := r.takeIn(ctx, s)
 	err := r.proceed(ctx, s)
+	if err == nil {
+		err = r.mendBroken(ctx, s)
+	}
 	r.lookWhenDue(ctx, s)
-	return errors.Join(taken, err)
+	return errors.Join(lost, taken, err)
 }
 
 // proceed plans and acts until the plan has nothing new to do. A step is done once in a reconcile: what it caused is seen when

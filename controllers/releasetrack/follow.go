@@ -24,10 +24,12 @@ const jitter = 0.1
 // Follower looks at Git beside the reconciles, with a bounded number of workers, so that a slow or hanging server holds
 // up neither a rollout nor a rollback, nor other repositories' tracks for longer than its timeout.
 type Follower struct {
-	store  *gitsource.Store
-	clock  kube.Clock
-	slots  chan struct{}
-	events chan event.GenericEvent
+	store *gitsource.Store
+	clock kube.Clock
+	slots chan struct{}
+	// recalls bounds the commits that are read again.
+	recalls chan struct{}
+	events  chan event.GenericEvent
 	// renders is shared by all tracks.
 	renders render.Cache
 	// registries are asked for the digests of the newest commit; nil: not.
@@ -64,7 +66,7 @@ type look struct {
 
 // NewFollower makes a follower with the given number of workers.
 func NewFollower(store *gitsource.Store, clock kube.Clock, workers int) *Follower {
-	return &Follower{store: store, clock: clock, slots: make(chan struct{}, workers),
+	return &Follower{store: store, clock: clock, slots: make(chan struct{}, workers), recalls: make(chan struct{}, recallSlots),
 		events: make(chan event.GenericEvent, 1024), tracks: map[types.NamespacedName]*following{}}
 }
 

@@ -31,7 +31,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view = release.View{
 		Now: now, Since: r.Since,
 		Track: release.Track{
-			Name: track.Name, ResolveImages: mustResolve(track.Spec.Gates, r.Floor), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
+			Name: track.Name, Active: track.Status.ActiveRelease, Lost: s.activeLost(), ResolveImages: mustResolve(track.Spec.Gates, r.Floor), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			Promote: s.promote(), Manual: s.manual(), Overlap: track.Spec.Rollout.Overlap.Duration, Observe: track.Spec.Rollout.Observe.Duration,
 			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), ReportDrift: track.Spec.Drift == v1alpha1.DriftReport, KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
@@ -48,6 +48,9 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	s.view.Refused = s.memory.refused()
 	if err := r.readContents(ctx, s); err != nil {
 		return err
+	}
+	if r.holdToTruth(s) {
+		return r.gather(ctx, s) // with what they were made with
 	}
 	if err := r.gatherBreakGlass(ctx, s); err != nil {
 		return err
@@ -149,7 +152,8 @@ func byName[T any, P interface {
 func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	for name, rel := range s.releases {
 		relevant := name == s.track.Spec.Pin || name == s.promote() || s.mayComeBack(rel) || name == s.track.Status.HeadRelease || rel.Status.ActiveRun > 0 ||
-			(rel.Status.Run > 0 && release.IsStaging(rel)) || release.IsPending(rel)
+			(rel.Status.Run > 0 && release.IsStaging(rel)) || release.IsPending(rel) || rel.Generation > 1
+		r.checkAgain(s, rel)
 		if !relevant {
 			continue
 		}
@@ -159,12 +163,13 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 			}
 			continue
 		}
+		r.readWitness(ctx, s, rel)
 		content, problem, err := r.content(ctx, rel)
 		if err != nil {
 			return err
 		}
 		if problem != nil {
-			s.view.Broken[name] = *problem
+			s.view.Broken[name] = s.mended(name, *problem)
 			continue
 		}
 		s.view.Contents[name] = content

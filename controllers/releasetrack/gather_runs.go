@@ -32,14 +32,18 @@ func (s *scope) runs() map[release.RunKey]release.Run {
 		update(key, func(run *release.Run) { countPod(run, p) })
 		if len(p.OwnerReferences) == 0 {
 			update(key, func(run *release.Run) {
-				run.Workloads[gitKey(names, "", "Pod", p.Name)] = apply.PodHealth(p)
+				health := apply.PodHealth(p)
+				health.Digest = p.Annotations[v1alpha1.DigestAnnotation]
+				run.Workloads[gitKey(names, "", "Pod", p.Name)] = health
 			})
 		}
 	}
 	for _, w := range s.world.workloads() {
 		if key := runKey(w.object.GetLabels()); key.Run != 0 {
 			update(key, func(run *release.Run) {
-				run.Workloads[gitKey(names, w.group, w.kind, w.object.GetName())] = w.health(s.podsOf(w.object.GetName()))
+				health := w.health(s.podsOf(w.object.GetName()))
+				health.Digest = w.object.GetAnnotations()[v1alpha1.DigestAnnotation]
+				run.Workloads[gitKey(names, w.group, w.kind, w.object.GetName())] = health
 				noteDeletion(run, w.object)
 			})
 		}

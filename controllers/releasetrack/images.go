@@ -127,7 +127,7 @@ func (r *Reconciler) resolveImages(ctx context.Context, s *scope, rel *v1alpha1.
 	})
 	delete(s.memory.told, rel.Name)
 	rel.Status.Images = told
-	r.loader.drop(rel.UID) // what was worked out of it knew no digests
+	r.loader.recheck(rel.UID) // what was worked out of it knew no digests
 	return r.flush(ctx, s, rel)
 }
 

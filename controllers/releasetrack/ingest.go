@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -231,6 +232,10 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 			s.addRelease(existing.DeepCopy())
 		}
 		rel := s.releases[existing.Name]
+		if newest && forged(rel, content) {
+			return nil, &sourceError{v1alpha1.ObjectOwnedReason, fmt.Sprintf("commit %s: ImmutableRelease %s exists already, and its digest is not that of the commit; "+
+				"the operator did not make it: delete it, or make another commit", commit.Commit, rel.Name)}
+		}
 		if !newest && rel.Spec.Digest == "" && release.IsPending(rel) {
 			// The operator ended between making it and writing its status.
 			rel.Status.Outcome = v1alpha1.OutcomeSupersededBeforeStart
@@ -244,11 +249,14 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	if !newest && rel.Spec.Refusal == nil {
 		rel.Status.Outcome = v1alpha1.OutcomeSupersededBeforeStart
 	}
-	status := rel.Status
+	status, made := rel.Status, rel.Spec.DeepCopy()
 	if err := r.Client.Create(ctx, rel); err != nil {
 		return nil, cannotMake(rel, err)
 	}
 	s.memory.mayMake = true
+	if err := r.asMade(ctx, s, rel, made); err != nil {
+		return nil, err
+	}
 	s.addRelease(rel)
 	rel.Status = status
 	r.keep(rel, content)
@@ -257,6 +265,12 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// forged: a release that has never run says that it is of a commit, and its content is another one, though nothing else shapes it.
+func forged(rel *v1alpha1.ImmutableRelease, content rendered) bool {
+	return content.bundle != nil && rel.Spec.Digest != "" && rel.Spec.Digest != content.bundle.Digest && rel.Status.Run == 0 &&
+		release.SameRenderer(rel.Spec.Inputs, release.Inputs(release.Shape{Renderer: render.Version}))
 }
 
 // cannotMake tells what time may mend from what needs a person: that is a failure of the source, and other commits go on.
@@ -304,8 +318,23 @@ func (r *Reconciler) keep(rel *v1alpha1.ImmutableRelease, content rendered) {
 		return
 	}
 	if b, err := render.Decode(content.encoded); err == nil && b.Digest == rel.Spec.Digest {
+		r.loader.sealed(rel, r.Clock.Now())
 		r.loader.put(rel.UID, b, r.Clock.Now())
 	}
+}
+
+// asMade makes sure that the API server has stored what it was given: with the CustomResourceDefinitions of an earlier version it leaves
+// out fields, and a webhook may change them. Such a release would be found altered for ever; it goes at once.
+func (r *Reconciler) asMade(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, made *v1alpha1.ImmutableReleaseSpec) error {
+	if release.SpecDigest(made) == release.SpecDigest(&rel.Spec) {
+		return nil
+	}
+	problem := &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("commit %s: the API server stores ImmutableRelease %s otherwise than it was written (%s); "+
+		"install the CRDs of this version, and let no webhook change releases", made.Source.Commit, rel.Name, strings.Join(release.Differing(made, &rel.Spec), ", "))}
+	if err := r.forgetRelease(ctx, s, rel); err != nil {
+		return err
+	}
+	return problem
 }
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
@@ -333,7 +362,7 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 			return nil, &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("release %s has the highest sequence that there is and leaves no room for commit %s; "+
 				"the operator did not make it: delete it", last.Name, commit.Commit)}
 		}
-		rel.Spec.Sequence = last.Spec.Sequence + 1
+		rel.Spec.Sequence = max(last.Spec.Sequence, s.memory.highestLost()) + 1
 		rel.Spec.Previous = &v1alpha1.PreviousRelease{Name: last.Name, Digest: release.SpecDigest(&last.Spec)}
 	}
 	now := metav1.NewMicroTime(r.Clock.Now())
@@ -349,9 +378,12 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 	if err := r.mayMake(ctx, s, rel); err != nil {
 		return nil, err
 	}
-	saved, err := r.Archives.Save(ctx, archiveKey(rel), content.encoded)
+	saved, err := r.Archives.Save(ctx, archiveKey(rel), content.encoded, func(a v1alpha1.ReleaseArchive) ([]byte, error) {
+		rel.Spec.Archive = &a
+		return release.Record(&rel.Spec)
+	})
 	if errors.Is(err, archive.ErrTooLarge) {
-		rel.Spec.Digest, rel.Spec.Objects, rel.Spec.Images, rel.Spec.WorkloadsFrom = "", nil, nil, ""
+		rel.Spec.Digest, rel.Spec.Objects, rel.Spec.Images, rel.Spec.WorkloadsFrom, rel.Spec.Archive = "", nil, nil, "", nil
 		rel.Spec.Refusal = &v1alpha1.ReleaseRefusal{Reason: render.ReasonLimitExceeded, Message: err.Error()}
 		rel.Spec.Findings = policy.API(append([]policy.Finding{refusedBy(rel.Spec.Refusal)}, findings...), maxFindings)
 		return rel, nil

@@ -30,6 +30,8 @@ type loader struct {
 	read map[types.UID]time.Time
 	// contents are small and kept for every release that was loaded.
 	contents map[types.UID]*release.Content
+	// seals of every release that was compared with its archive. See seal.
+	seals map[types.UID]*seal
 }
 
 // bundle returns a release's rendered objects with the digests that are known of its images.
@@ -42,32 +44,47 @@ func (r *Reconciler) bundle(ctx context.Context, rel *v1alpha1.ImmutableRelease)
 }
 
 // archived returns a release's rendered objects, from memory or from its archive. A missing or changed archive is an error
-// that wraps archive.ErrMissing or archive.ErrChanged.
+// that wraps archive.ErrMissing or archive.ErrChanged, a release that was altered one that wraps errAltered.
 func (r *Reconciler) archived(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
+	if err := r.loader.unaltered(rel); err != nil {
+		return nil, err
+	}
 	if b := r.loader.get(rel.UID); b != nil {
 		return b, nil
 	}
 	if rel.Spec.Archive == nil {
 		return nil, fmt.Errorf("release %s: %w: it was never rendered", rel.Name, archive.ErrMissing)
 	}
-	data, err := r.Archives.Load(ctx, archiveKey(rel), rel.Spec.Archive)
+	stored, err := r.Archives.Load(ctx, archiveKey(rel), rel.Spec.Archive)
 	if err != nil {
+		return nil, r.loader.unreadable(rel, err)
+	}
+	if err := r.loader.compare(rel, stored, r.Clock.Now()); err != nil {
 		return nil, err
 	}
-	b, err := render.Decode(data)
+	b, err := decode(stored.Data, rel.Spec.Digest)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", archive.ErrChanged, err)
-	}
-	if b.Digest != rel.Spec.Digest {
-		return nil, fmt.Errorf("%w: its digest is %s, the release says %s", archive.ErrChanged, b.Digest, rel.Spec.Digest)
+		return nil, err
 	}
 	r.loader.put(rel.UID, b, r.Clock.Now())
 	return b, nil
 }
 
+// decode reads what an archive holds. Everything of it is covered by its digest.
+func decode(data []byte, digest string) (*render.Bundle, error) {
+	b, err := render.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", archive.ErrChanged, err)
+	}
+	if b.Digest != digest {
+		return nil, fmt.Errorf("%w: its digest is %s, the release says %s", archive.ErrChanged, b.Digest, digest)
+	}
+	return b, nil
+}
+
 // content returns what the planner must know of a release's objects; a problem when its archive cannot be used.
 func (r *Reconciler) content(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*release.Content, *release.Problem, error) {
-	if c := r.loader.content(rel.UID); c != nil {
+	if c := r.loader.content(rel.UID); c != nil && r.loader.unaltered(rel) == nil {
 		return c, nil, nil
 	}
 	b, err := r.bundle(ctx, rel)
@@ -87,7 +104,7 @@ const freshness = 5 * time.Second
 // archive that was lost or changed meanwhile is noticed before anything depends on it.
 func (r *Reconciler) checkedBundle(ctx context.Context, rel *v1alpha1.ImmutableRelease) (*render.Bundle, error) {
 	if r.Clock.Now().Sub(r.loader.readAt(rel.UID)) > freshness {
-		r.loader.drop(rel.UID)
+		r.loader.recheck(rel.UID)
 	}
 	return r.bundle(ctx, rel)
 }
@@ -98,9 +115,11 @@ func (l *loader) readAt(uid types.UID) time.Time {
 	return l.read[uid]
 }
 
-// refused makes an archive that cannot be used a refusal: only a person can bring it back.
+// refused makes an archive or a release that cannot be used a refusal.
 func refused(err error) error {
 	switch {
+	case errors.Is(err, errAltered):
+		return kube.Refuse(v1alpha1.ReleaseAlteredReason, err.Error())
 	case errors.Is(err, archive.ErrMissing):
 		return kube.Refuse(v1alpha1.ArchiveMissingReason, err.Error())
 	case errors.Is(err, archive.ErrChanged):
@@ -162,6 +181,7 @@ func (l *loader) put(uid types.UID, b *render.Bundle, now time.Time) {
 		l.order = append(l.order, uid)
 	}
 	l.bundles[uid] = b
+	l.sealOf(uid).spare = nil
 	for len(l.order) > cachedBundles {
 		delete(l.bundles, l.order[0])
 		delete(l.read, l.order[0])
@@ -173,6 +193,12 @@ func (l *loader) put(uid types.UID, b *render.Bundle, now time.Time) {
 func (l *loader) drop(uid types.UID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.forget(uid)
+	delete(l.seals, uid)
+}
+
+// forget is called with the lock held. What was found of the release itself is kept.
+func (l *loader) forget(uid types.UID) {
 	delete(l.bundles, uid)
 	delete(l.read, uid)
 	delete(l.contents, uid)

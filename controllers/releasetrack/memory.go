@@ -61,7 +61,16 @@ type trackMemory struct {
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
 	unwritten *v1alpha1.ReleaseTrackStatus
 
+	// mending is what is being done about releases and archives that were lost or changed, by release name.
+	mending map[string]*mending
+	// toldOf are releases that were altered or lost, with the reason: an event tells of each once.
+	toldOf map[string]string
+
 	mu sync.Mutex
+	// lost are releases that were deleted behind the operator's back, as they were last seen, by name.
+	lost map[string]*v1alpha1.ImmutableRelease
+	// forgotten are releases that the operator deletes itself.
+	forgotten map[types.UID]bool
 	// ended counts pods seen to go, by release name, until they are in status.
 	ended map[string]endedPods
 }
@@ -93,8 +102,9 @@ func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 		t = &trackMemory{
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
 			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, questions: map[string]*question{},
-			told: map[string][]v1alpha1.ResolvedImage{}, ended: map[string]endedPods{},
 			verified: map[objectID]verdict{}, baselines: map[string][]v1alpha1.ObjectBaseline{},
+			told: map[string][]v1alpha1.ResolvedImage{}, ended: map[string]endedPods{}, mending: map[string]*mending{}, toldOf: map[string]string{},
+			lost: map[string]*v1alpha1.ImmutableRelease{}, forgotten: map[types.UID]bool{},
 		}
 		m.tracks[key] = t
 	}
@@ -143,10 +153,54 @@ func (t *trackMemory) endedWritten(releaseName string, e endedPods) {
 	t.ended[releaseName] = left
 }
 
+// willForget notes that the operator itself deletes a release.
+func (t *trackMemory) willForget(uid types.UID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.forgotten[uid] = true
+}
+
+// releaseGone is called by the informer when a release has gone. One that ran, and that somebody else has deleted, was lost.
+func (t *trackMemory) releaseGone(rel *v1alpha1.ImmutableRelease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.forgotten[rel.UID] {
+		delete(t.forgotten, rel.UID)
+		return
+	}
+	if rel.Status.Run > 0 && rel.Spec.Archive != nil {
+		t.lost[rel.Name] = rel
+	}
+}
+
+// lostReleases are those that somebody has deleted.
+func (t *trackMemory) lostReleases() map[string]*v1alpha1.ImmutableRelease {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.lost)
+}
+
+// highestLost is the highest sequence of a release that is to be made again: it is not given away.
+func (t *trackMemory) highestLost() int64 {
+	var highest int64
+	for _, rel := range t.lostReleases() {
+		highest = max(highest, min(rel.Spec.Sequence, maxSequence-1))
+	}
+	return highest
+}
+
+func (t *trackMemory) notLost(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.lost, name)
+}
+
 // forgetRelease drops everything about a release that is gone.
 func (t *trackMemory) forgetRelease(name string) {
 	delete(t.swept, name)
 	delete(t.adopting, name)
+	delete(t.mending, name)
+	delete(t.toldOf, name)
 	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool { return a.run.Release == name })
 	delete(t.waiting, name)
 	delete(t.baselines, name)

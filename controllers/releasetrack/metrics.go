@@ -25,6 +25,12 @@ var (
 	driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_drift_total", Help: "Objects of active releases that were changed or deleted behind the operator's back, by what was done about it.",
 	}, []string{"namespace", "track", "kind", "change", "answer"})
+	integrityFound = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_integrity_problems_total", Help: "Releases and archives that were altered or deleted behind the operator's back, by reason.",
+	}, []string{"reason"})
+	rebuilds = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_rebuilds_total", Help: "Releases and archives that were made again after they were altered or deleted, by what (Archive, Release).",
+	}, []string{"what"})
 	rolloutSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "stele_rollout_duration_seconds", Help: "Time from the beginning of a run to the end of its traffic switch.",
 		Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800},
@@ -32,7 +38,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, driftFound, rolloutSeconds)
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, driftFound, integrityFound, rebuilds, rolloutSeconds)
 }
 
 // measured are the conditions that have a metric.

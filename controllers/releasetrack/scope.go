@@ -29,6 +29,8 @@ type scope struct {
 	plan release.Plan
 	// planned: view and plan are whole. Without, no status is computed from them.
 	planned bool
+	// altered are releases that somebody has changed, by name; their spec here is the true one where that is known.
+	altered map[string]bool
 	// world is what gather has read besides the view.
 	world world
 	// done are the steps that this reconcile has tried.
@@ -51,7 +53,7 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 	s := &scope{
 		track: track, stored: *track.Status.DeepCopy(), belowFloor: r.Floor.Below(track.Spec.Gates),
 		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
-		done: map[attempt]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track), track.UID),
+		done: map[attempt]bool{}, altered: map[string]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track), track.UID),
 	}
 	if u := s.memory.unwritten; u != nil {
 		track.Status = *u.DeepCopy()
@@ -63,6 +65,7 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 	for i := range list.Items {
 		s.addRelease(list.Items[i].DeepCopy())
 	}
+	r.holdToTruth(s)
 	return s, nil
 }
 

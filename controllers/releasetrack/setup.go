@@ -62,7 +62,7 @@ func New(mgr ctrl.Manager, live client.Client, git *gitsource.Store, namespace s
 	return &Reconciler{
 		Client: mgr.GetClient(), Live: live, Writer: &apply.Writer{Client: live},
 		Archives: &archive.Store{Client: live, Namespace: namespace}, Git: follower, registries: registries,
-		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(), permissions: newPermissions(live),
+		Recorder: mgr.GetEventRecorder("stele"), Clock: clock, Since: clock.Start(), permissions: newPermissions(live), CheckEvery: checkEvery,
 	}
 }
 
@@ -84,7 +84,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		Named("releasetrack").
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
 		For(&v1alpha1.ReleaseTrack{}, builder.WithPredicates(specOrMetadataChanged())).
-		Watches(&v1alpha1.ImmutableRelease{}, handler.EnqueueRequestsFromMapFunc(releaseToTrack)).
+		Watches(&v1alpha1.ImmutableRelease{}, r.releaseHandler()).
 		WatchesRawSource(source.Channel(r.Git.Events(), &handler.EnqueueRequestForObject{}))
 	if r.Protection != nil {
 		b = b.Watches(newNamespace(), handler.EnqueueRequestsFromMapFunc(r.tracksOf), builder.WithPredicates(predicate.LabelChangedPredicate{})).
@@ -135,10 +135,6 @@ func indexBySpec(obj client.Object) []string {
 		return []string{r.Spec.Track}
 	}
 	return nil
-}
-
-func releaseToTrack(_ context.Context, obj client.Object) []ctrl.Request {
-	return requests(obj, indexBySpec(obj))
 }
 
 func labelToTrack(_ context.Context, obj client.Object) []ctrl.Request {

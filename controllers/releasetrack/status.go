@@ -148,7 +148,9 @@ func describeTrack(s *scope, failure error) {
 	status := &s.track.Status
 	status.ObservedGeneration = s.track.Generation
 	if s.planned {
-		status.ActiveRelease, status.TargetRelease = s.plan.Active, s.plan.Target
+		if status.TargetRelease = s.plan.Target; s.plan.Active != "" || !s.activeLost() {
+			status.ActiveRelease = s.plan.Active
+		}
 	}
 	set := func(kind string, ok bool, reason, message string) {
 		release.SetCondition(&status.Conditions, s.track.Generation, kind, ok, reason, message)

@@ -26,11 +26,12 @@ var terminalSource = map[string]bool{
 //  2. the pin, or the promotion, cannot be obeyed
 //  3. the gates of the track are below the operator's floor
 //  4. a release is staging, or waits for the cluster; or nothing serves, and one is on standby
-//  5. the active release is not healthy
-//  6. the source cannot be read (a pinned track does not need it)
-//  7. the head release was rejected, or has failed
-//  8. nothing is released yet
-//  9. all is as asked
+//  5. the release that took the traffic was lost
+//  6. the active release is not healthy
+//  7. the source cannot be read (a pinned track does not need it)
+//  8. the head release was rejected, or has failed
+//  9. nothing is released yet
+//  10. all is as asked
 func summarize(s *scope, failure error) summary {
 	if failure != nil {
 		return summary{reconciling: true, reason: v1alpha1.InternalErrorReason, message: failure.Error()}
@@ -42,6 +43,9 @@ func summarize(s *scope, failure error) summary {
 		return summary{stalled: true, reason: held.Reason, message: held.Message + "; until then no release is made or started" + servesOn(s)}
 	}
 	if sum, ok := summarizeRollout(s); ok {
+		return sum
+	}
+	if sum, ok := summarizeLost(s); ok {
 		return sum
 	}
 	if sum, ok := summarizeActive(s); ok {

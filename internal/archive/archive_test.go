@@ -42,7 +42,7 @@ func noise(n int) []byte {
 
 func save(t *testing.T, s *Store, data []byte) *v1alpha1.ReleaseArchive {
 	t.Helper()
-	saved, err := s.Save(t.Context(), shop, data)
+	saved, err := s.Save(t.Context(), shop, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Equal(got, tc.data) {
+			if !bytes.Equal(got.Data, tc.data) || got.Record != nil {
 				t.Error("what comes back is not what was stored")
 			}
 			// A repeated save (the answer to the first was lost) is the same.
@@ -135,14 +135,14 @@ func TestLeftovers(t *testing.T) {
 	}
 	saved := save(t, s, data)
 	got, err := s.Load(t.Context(), shop, saved)
-	if err != nil || !bytes.Equal(got, data) {
-		t.Errorf("got %d bytes and %v", len(got), err)
+	if err != nil || !bytes.Equal(got.Data, data) {
+		t.Errorf("got %v", err)
 	}
 }
 
 func TestTooLarge(t *testing.T) {
 	s := newStore(t)
-	if _, err := s.Save(t.Context(), shop, noise(MaxCompressed+1)); !errors.Is(err, ErrTooLarge) {
+	if _, err := s.Save(t.Context(), shop, noise(MaxCompressed+1), nil); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 	if got := secrets(t, s); len(got) != 0 {
@@ -208,7 +208,7 @@ func TestDamage(t *testing.T) {
 			}
 			got, err := s.Load(t.Context(), shop, saved)
 			if !errors.Is(err, tc.want) || got != nil {
-				t.Errorf("got %d bytes and %v, want %v", len(got), err, tc.want)
+				t.Errorf("got %v and %v, want %v", got, err, tc.want)
 			}
 			if err != nil && strings.Contains(err.Error(), "\x00") {
 				t.Error("the message holds what the archive does")
@@ -229,7 +229,7 @@ func TestTransientErrors(t *testing.T) {
 		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return busy },
 		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error { return busy },
 	})
-	_, saveErr := s.Save(t.Context(), shop, []byte("x"))
+	_, saveErr := s.Save(t.Context(), shop, []byte("x"), nil)
 	_, loadErr := s.Load(t.Context(), shop, &v1alpha1.ReleaseArchive{Chunks: 1, Size: 1})
 	for what, err := range map[string]error{"save": saveErr, "load": loadErr, "delete": s.Delete(t.Context(), shop, 1)} {
 		if !errors.Is(err, busy) || errors.Is(err, ErrMissing) || errors.Is(err, ErrChanged) {

@@ -112,6 +112,8 @@ func (d *describer) verdict() {
 			fmt.Sprintf("%d objects rendered and archived%s", len(spec.Objects), leftOut(spec.Ignored)))
 	}
 	switch {
+	case d.view.Broken[d.r.Name].Reason == v1alpha1.ReleaseAlteredReason:
+		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.ReleaseAlteredReason, d.view.Broken[d.r.Name].Message)
 	case d.rejected():
 		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.CommitRejectedReason, rejectedMessage)
 	case d.blocked != nil:

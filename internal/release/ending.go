@@ -66,7 +66,7 @@ func (p *planner) drainedAt(key RunKey) (time.Time, bool) {
 // moment ago, or a selector that somebody has changed by hand). Ending it would cut that traffic off.
 func (p *planner) stillServes(key RunKey) bool {
 	if p.active == nil {
-		return false
+		return p.servesUnrecorded(key)
 	}
 	for _, name := range p.servicesOf(p.active) {
 		t := p.view.Traffic[name]

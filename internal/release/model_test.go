@@ -546,6 +546,8 @@ func (m *model) do(s Step) {
 	case Condemn:
 		r.Status.Observation = v1alpha1.ObservationFailed
 		m.failed[r.Spec.Digest] = true
+	case TakeUp:
+		m.takeUp(r, s)
 	case Resume:
 		m.resume(r, key, content)
 	case StopRecreate:

@@ -30,6 +30,9 @@ const (
 	Condemn StepKind = "Condemn"
 	// Resume takes up the run of an ended release again, whose replicas are all still there.
 	Resume StepKind = "Resume"
+	// TakeUp records that a run takes the traffic whose record was lost, because everything of it is there. With Shared set, it is that
+	// of another release.
+	TakeUp StepKind = "TakeUp"
 	// StopRecreate deletes the Recreate workloads of the runs in Keys.
 	StopRecreate StepKind = "StopRecreate"
 	// MakeRecreate creates the Recreate workloads of the run.
@@ -70,7 +73,7 @@ type Step struct {
 	Kind    StepKind
 	Release string
 	Run     int32
-	// Shared run whose workloads are used (Begin).
+	// Shared run whose workloads are used (Begin, TakeUp).
 	Shared *RunKey
 	// Keys of other runs that the step is about (StopRecreate).
 	Keys []RunKey
@@ -109,6 +112,9 @@ func Decide(v View) Plan {
 	}
 	p.findActive()
 	p.findStaging()
+	if p.takeUp() {
+		return p.plan
+	}
 	p.judgeDrift()
 	p.observe()
 	p.choose()
@@ -119,6 +125,7 @@ func Decide(v View) Plan {
 	p.endOldRuns()
 	p.retire()
 	p.forget()
+	p.tellBroken()
 	return p.plan
 }
 

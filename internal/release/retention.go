@@ -72,7 +72,7 @@ func mayGo(r *v1alpha1.ImmutableRelease) bool {
 func (p *planner) lastGood(list []*v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range list {
-		if r != p.active && r.Status.Times.Activated != nil && (HasEnded(r) || r == p.staging) && !IsFailed(r) &&
+		if r != p.active && r.Status.Times.Activated != nil && (HasEnded(r) || r == p.staging) && !IsFailed(r) && !p.altered(r) &&
 			(found == nil || laterActivated(r, found)) {
 			found = r
 		}

@@ -29,7 +29,7 @@ type View struct {
 	Releases []*v1alpha1.ImmutableRelease
 	// Contents of the releases that matter now (wanted, staging, active), by release name; nil entry: not loaded.
 	Contents map[string]*Content
-	// Broken says why a release cannot be run (its archive is missing or was changed), by release name.
+	// Broken says why a release cannot be run (it was altered, or its archive is missing or was changed), by release name.
 	Broken map[string]Problem
 	// Runs that have anything left in the cluster, by their labels, whether the release is known or not.
 	Runs map[RunKey]Run
@@ -76,6 +76,9 @@ type Track struct {
 	ResolveImages bool
 	// Head is the release of the newest commit that changes the path.
 	Head string
+	// Active is the release that took the traffic when that was last written. Lost: its record is gone, and what it runs may serve on.
+	Active string
+	Lost   bool
 	// Restart is what the annotation stele.dev/restart says and nobody has answered yet; empty: nothing.
 	Restart string
 	// ReportDrift: drift is said and not answered.
@@ -152,6 +155,8 @@ type Workload struct {
 	Deleting bool
 	// Finishing: a Job that a schedule has started and that has not ended. It is left to finish, also when its run ends.
 	Finishing bool
+	// Digest of the rendered object that it was made of; empty where it is not asked for.
+	Digest string
 }
 
 // InPlace is the state of one InPlace workload.

@@ -84,7 +84,7 @@ func (p *planner) chooseNewest() {
 		return
 	}
 	head := p.byName[p.view.Track.Head]
-	if head == nil || p.held() && (p.active == nil || !p.rejected(p.active)) {
+	if head == nil || p.lostActive(head) || p.heldAsItIs() {
 		p.changeNothing()
 		return
 	}
@@ -124,6 +124,9 @@ func (p *planner) outOfTheRunning(c *v1alpha1.ImmutableRelease, awaits bool) boo
 func (p *planner) gone(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Times.Left != nil && r.Name != p.view.Track.Head
 }
+
+// heldAsItIs: the track is held, and no person has rejected what runs.
+func (p *planner) heldAsItIs() bool { return p.held() && (p.active == nil || !p.rejected(p.active)) }
 
 // held: see Track.Held.
 func (p *planner) held() bool { return p.view.Track.Held != nil }

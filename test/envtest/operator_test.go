@@ -33,6 +33,8 @@ type operatorOptions struct {
 	transport func(http.RoundTripper) http.RoundTripper
 	// floor is what --min-gate-images and --min-gate-hardening say.
 	floor policy.Floor
+	// checkEvery is how often archives are looked at; 0: as the operator does.
+	checkEvery time.Duration
 }
 
 // startOperator starts an operator that ends with the test. It has the rights of config/rbac, those of
@@ -73,6 +75,9 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
+	if opts.checkEvery > 0 {
+		tracks.CheckEvery = opts.checkEvery
+	}
 	if err := tracks.SetupWithManager(ctx, mgr, 8); err != nil {
 		cancel()
 		t.Fatal(err)

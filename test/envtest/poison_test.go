@@ -1,6 +1,7 @@
 package envtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,9 @@ func TestBadArchive(t *testing.T) {
 		change func(data []byte) []byte
 		reason string
 	}{
+		"another archive": {func([]byte) []byte { return packed("kind: ConfigMap\n") }, v1alpha1.ArchiveChangedReason},
+		"gzip bomb":       {func([]byte) []byte { return packed(string(make([]byte, 20<<20))) }, v1alpha1.ArchiveChangedReason},
+
 		"missing":         {func([]byte) []byte { return nil }, v1alpha1.ArchiveMissingReason},
 		"garbage":         {func(d []byte) []byte { return make([]byte, len(d)) }, v1alpha1.ArchiveChangedReason},
 		"one bit":         {func(d []byte) []byte { d[len(d)/2] ^= 1; return d }, v1alpha1.ArchiveChangedReason},
@@ -55,30 +59,32 @@ func TestBadArchive(t *testing.T) {
 			poke(t, ns, "shop")
 			untilLive(t, ns, "shop", second)
 			old := untilPhase(t, ns, releaseOf("shop", first), v1alpha1.PhaseRetired)
-			// The operator remembers what it has read lately: it must not have.
+			// The operator remembers what it has read lately: it must not have. Git is away, and with it what is rebuilt from.
 			op.stop(t)
+			back := away(t, repo)
 			good := archiveOf(t, old)
 			if err := suite.api.Delete(t.Context(), good.DeepCopy()); err != nil {
 				t.Fatal(err)
 			}
-			if bytes := tc.change(append([]byte(nil), good.Data["chunk"]...)); bytes != nil {
+			if data := tc.change(append([]byte(nil), good.Data["chunk"]...)); data != nil {
 				bad := good.DeepCopy()
-				bad.Data["chunk"] = bytes
+				bad.Data["chunk"] = data
 				create(t, bad)
 			}
 			startOperator(t, operatorOptions{}, ns)
 			updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Pin = old.Name })
-			untilCondition(t, trackConditions(ns, "shop"), v1alpha1.StalledCondition, metav1.ConditionTrue, tc.reason, "spec.pin", "archive")
+			untilCondition(t, trackConditions(ns, "shop"), v1alpha1.StalledCondition, metav1.ConditionTrue, tc.reason, "spec.pin", "archive", "cannot be rebuilt from Git")
 			s := &scene{T: t, ns: ns, repo: repo, first: second}
 			s.running = s.world()
 			s.othersGoOn()
 			s.untouched()
-			// Brought back, it is run as asked.
-			if err := client.IgnoreNotFound(suite.api.Delete(t.Context(), good.DeepCopy())); err != nil {
-				t.Fatal(err)
-			}
-			create(t, good)
+			// With Git back, it is the same archive again, and run as asked.
+			back()
+			poke(t, ns, "shop")
 			untilLive(t, ns, "shop", first)
+			if now := archiveOf(t, old); !maps.EqualFunc(now.Data, good.Data, bytes.Equal) || !*now.Immutable {
+				t.Error("what was rebuilt is not what was lost")
+			}
 			if run, err := selected(t.Context(), ns, "web"); err != nil || run != old.Name+"/2" {
 				t.Errorf("the Service selects %s (%v), want run 2 of %s", run, err, old.Name)
 			}
