@@ -14,10 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/breakglass"
@@ -25,7 +28,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=stele.dev,resources=breakglasses,resourceNames=cluster,verbs=patch
-// +kubebuilder:rbac:groups=stele.dev,resources=breakglasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=stele.dev,resources=breakglasses,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups=stele.dev,resources=breakglasses/status,resourceNames=cluster,verbs=patch
 
 // fieldManager owns what the operator takes out of spec.
@@ -51,17 +54,23 @@ func New(mgr ctrl.Manager) *Reconciler {
 	return &Reconciler{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("stele"), Clock: kube.NewSteadyClock()}
 }
 
-// SetupWithManager registers the controller. There is no predicate: what was written to status is what allows the next step.
+// SetupWithManager registers the controller. There is no predicate: what was written to status is what allows the next step. The one object
+// is looked at when the operator begins to lead, also when it is not there.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("breakglass").For(&v1alpha1.BreakGlass{}).Complete(r)
+	first := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		queue.Add(ctrl.Request{NamespacedName: types.NamespacedName{Name: v1alpha1.BreakGlassName}})
+		return nil
+	})
+	return ctrl.NewControllerManagedBy(mgr).Named("breakglass").For(&v1alpha1.BreakGlass{}).WatchesRawSource(first).Complete(r)
 }
 
 // Reconcile notes which grants there are and which have gone, and then removes those that are over.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	b := &v1alpha1.BreakGlass{}
 	if err := r.Client.Get(ctx, req.NamespacedName, b); err != nil {
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) && req.Name == v1alpha1.BreakGlassName {
 			openGrants.Set(0)
+			return ctrl.Result{}, r.ensure(ctx)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -82,6 +91,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: d.Wake.Sub(now)}, nil
+}
+
+// ensure makes the object without grants. It is a parameter of policies: without it, these could say no more than that it is missing.
+func (r *Reconciler) ensure(ctx context.Context) error {
+	err := r.Client.Create(ctx, &v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.BreakGlassName}}, client.FieldOwner(fieldManager))
+	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+		return nil // it is there, or its CustomResourceDefinition is going away
+	}
+	if err != nil {
+		return fmt.Errorf("make BreakGlass %s: %w", v1alpha1.BreakGlassName, err)
+	}
+	return nil
 }
 
 // writeStatus writes what was decided, where it says anything new, and tells of it when it is durable.
