@@ -71,12 +71,14 @@ func (s *story) ownGit(options ...gitserver.Option) {
 	s.must(err)
 }
 
-// makeNamespace makes a namespace with a service account that may do what a release needs.
+// makeNamespace makes an onboarded namespace, protected by the admission policies, with a service account that may do what a release
+// needs.
 func (s *story) makeNamespace(name string) {
 	s.Helper()
+	s.must(suite.cluster.Onboard(s.ctx, name))
 	meta := metav1.ObjectMeta{Namespace: name, Name: "deployer"}
 	for _, obj := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, &corev1.ServiceAccount{ObjectMeta: meta},
+		&corev1.ServiceAccount{ObjectMeta: meta},
 		&rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
 			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: name, Name: "deployer"}}},
 	} {

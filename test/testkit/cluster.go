@@ -37,8 +37,8 @@ type Cluster struct {
 	Client client.Client
 }
 
-// StartCluster starts the embedded cluster of that name (or finds it running), and installs the CRDs. progress receives what
-// the build and the start say.
+// StartCluster starts the embedded cluster of that name (or finds it running), and installs Stele as users do, with its admission
+// policies. progress receives what the build and the start say.
 func StartCluster(ctx context.Context, name string, progress io.Writer) (*Cluster, error) {
 	c := &Cluster{Name: name, Dir: filepath.Join(Root(), ".cluster", name)}
 	var out bytes.Buffer
@@ -62,11 +62,7 @@ func StartCluster(ctx context.Context, name string, progress io.Writer) (*Cluste
 	if c.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
-	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(Root(), "config", "crd", "bases")); err != nil {
-		return nil, err
-	}
-	_, err = c.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev")
-	return c, err
+	return c, c.install(ctx)
 }
 
 // Stop ends the cluster and removes its folder.
