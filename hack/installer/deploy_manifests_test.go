@@ -18,10 +18,6 @@ func manifests(version string) map[string]string {
 // onboarding is what a platform engineer sets up, and a Service of earlier days that the track may take over.
 const onboarding = `
 apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: v1
 kind: ServiceAccount
 metadata: {name: deployer, namespace: shop}
 ---

@@ -14,8 +14,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -27,7 +25,7 @@ import (
 
 const (
 	shop       = "shop"
-	operatorNS = "stele-system"
+	operatorNS = testkit.OperatorNamespace
 	patience   = 60 * time.Second
 )
 
@@ -148,15 +146,17 @@ func deploy(t *testing.T) *deployment {
 	}
 	d.kubectl(string(install), "apply", "--server-side", "-f", "-")
 	// The pods are fake, but what admission and the quota say is real.
-	d.kubectl("", "-n", operatorNS, "wait", "--for=condition=Available", "--timeout=60s", "deployment/stele")
+	d.kubectl("", "-n", operatorNS, "rollout", "status", "--timeout=60s", "deployment/stele")
 
 	binary, err := testkit.BuildOperator(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	restricted := *d.cluster
-	restricted.Kubeconfig = d.tokenKubeconfig()
-	operator, err := testkit.StartOperator(t.Context(), binary, &restricted, t.TempDir(), "--create-namespace=false", "--enable-leader-election")
+	kubeconfig, err := d.cluster.OperatorKubeconfig(t.Context(), filepath.Join(t.TempDir(), "kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := testkit.StartOperator(t.Context(), binary, kubeconfig, t.TempDir(), "--enable-leader-election")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,24 +176,11 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	d.url = server.HTTPURL(shop)
+	if err := d.cluster.Onboard(t.Context(), shop); err != nil {
+		t.Fatal(err)
+	}
 	d.kubectl(onboarding, "apply", "--server-side", "-f", "-")
 	return d
-}
-
-// tokenKubeconfig writes a kubeconfig whose only credential is a token of the operator's service account.
-func (d *deployment) tokenKubeconfig() string {
-	d.Helper()
-	token := strings.TrimSpace(d.kubectl("", "-n", operatorNS, "create", "token", "stele", "--duration=1h"))
-	config := clientcmdapi.NewConfig()
-	config.Clusters["c"] = &clientcmdapi.Cluster{Server: d.cluster.Config.Host, CertificateAuthorityData: d.cluster.Config.CAData}
-	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: token}
-	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	config.CurrentContext = "x"
-	path := filepath.Join(d.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		d.Fatal(err)
-	}
-	return path
 }
 
 func (d *deployment) kubectl(input string, args ...string) string {
@@ -207,7 +194,9 @@ func (d *deployment) kubectl(input string, args ...string) string {
 
 func (d *deployment) patch(patch string) {
 	d.Helper()
-	d.kubectl("", "-n", shop, "patch", "rtrack", shop, "--type", "merge", "-p", patch)
+	if err := d.cluster.PatchTrack(d.Context(), shop, shop, patch); err != nil {
+		d.Fatal(err)
+	}
 }
 
 // commit returns the name of the release to come.

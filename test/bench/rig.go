@@ -226,8 +226,7 @@ func (s *stage) trigger(ctx context.Context, apps ...app) error {
 }
 
 func (s *stage) patchTrack(ctx context.Context, a app, patch string) error {
-	track := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: a.name}}
-	return s.cluster.Client.Patch(ctx, track, client.RawPatch(types.MergePatchType, []byte(patch)))
+	return s.cluster.PatchTrack(ctx, s.namespace, a.name, patch)
 }
 
 // rest waits until nothing moves any more.

@@ -29,6 +29,9 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
+// Administrator is the user of the cluster's kubeconfig, a member of system:masters.
+const Administrator = "stele-admin"
+
 // Cluster is a running embedded cluster.
 type Cluster struct {
 	Name, Dir, Kubeconfig string

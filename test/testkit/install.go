@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -160,4 +162,33 @@ func (c *Cluster) protected(ctx context.Context, namespace string) error {
 		return err
 	}
 	return nil
+}
+
+// PatchTrack changes a track as its users do: with a merge patch that says who asks for it.
+func (c *Cluster) PatchTrack(ctx context.Context, namespace, name, patch string) error {
+	track := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	return c.Client.Patch(ctx, track, client.RawPatch(types.MergePatchType, []byte(Signed(patch))))
+}
+
+// Signed adds to a merge patch of a track who asks for it: the administrator.
+func Signed(patch string) string {
+	object := map[string]any{}
+	if err := json.Unmarshal([]byte(patch), &object); err != nil {
+		panic(fmt.Sprintf("%v: %s", err, patch))
+	}
+	meta, _ := object["metadata"].(map[string]any)
+	annotations, _ := meta["annotations"].(map[string]any)
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	if annotations == nil {
+		annotations = map[string]any{}
+	}
+	annotations[v1alpha1.ActorAnnotation] = Administrator
+	meta["annotations"], object["metadata"] = annotations, meta
+	out, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
 }
