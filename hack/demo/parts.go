@@ -26,8 +26,12 @@ func (s *story) commitOne(ctx context.Context) error {
 	if s.releases[0], err = s.commitFiles(ctx, "Open the shop", s.copyShop); err != nil {
 		return err
 	}
+	s.t.command("make onboard NAMESPACE=%s    # the namespace: Stele's rights in it, and protection of what runs in it", namespace)
+	if err := s.cluster.Onboard(ctx, namespace); err != nil {
+		return err
+	}
 	onboarding := filepath.Join("hack", "demo", "cluster", "onboarding.yaml")
-	s.t.command("kubectl apply --server-side -f %s    # namespace, service account and its rights", onboarding)
+	s.t.command("kubectl apply --server-side -f %s    # the team's service account and its rights", onboarding)
 	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.files.root, onboarding)); err != nil {
 		return err
 	}
@@ -151,8 +155,9 @@ func (s *story) rollBack(ctx context.Context) error {
 	} else {
 		return fmt.Errorf("the Git server answers although it was stopped")
 	}
-	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile:")
-	patch := fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0])
+	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile. Who asks for it must say so, and may not " +
+		"be somebody else:")
+	patch := testkit.Signed(fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0]))
 	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", patch}
 	s.t.command("kubectl %s", quoted(args))
 	w, err := s.move(ctx, s.releases[0], s.releases[1], args)
@@ -177,7 +182,7 @@ func (s *story) unpin(ctx context.Context) error {
 	if err := (gitServer{s.files}).control(ctx, "start"); err != nil {
 		return err
 	}
-	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", `{"spec":{"pin":null}}`}
+	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", testkit.Signed(`{"spec":{"pin":null}}`)}
 	s.t.command("kubectl %s", quoted(args))
 	w, err := s.move(ctx, s.releases[1], s.releases[0], args)
 	if err != nil {
