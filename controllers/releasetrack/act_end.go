@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -249,17 +250,18 @@ func (r *Reconciler) ours(ctx context.Context, rel *v1alpha1.ImmutableRelease, g
 	return live, nil
 }
 
-// forgetRelease deletes the archive, then lets the object go.
+// forgetRelease deletes the object, which our finalizer holds, then the archive, and then lets it go. What may not be deleted keeps its
+// archive.
 func (r *Reconciler) forgetRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if err := client.IgnoreNotFound(r.Client.Delete(ctx, rel.DeepCopy())); err != nil {
+		return kube.Classify(err, "ImmutableRelease "+rel.Name)
+	}
 	if rel.Spec.Archive != nil {
 		if err := r.Archives.Delete(ctx, archiveKey(rel), rel.Spec.Archive.Chunks); err != nil {
 			return err
 		}
 	}
 	if err := r.letGo(ctx, rel); err != nil {
-		return err
-	}
-	if err := client.IgnoreNotFound(r.Client.Delete(ctx, rel)); err != nil {
 		return err
 	}
 	r.loader.drop(rel.UID)

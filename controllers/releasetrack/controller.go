@@ -20,37 +20,6 @@ import (
 	"github.com/stele-dev/stele/internal/release"
 )
 
-// What the operator may do in every namespace, and no more. Versioned kinds are created and deleted by label; Stable and InPlace
-// kinds are patched and deleted by name; Secrets are never listed or watched, nor deleted by label, which would list them. Rights
-// in the operator's own namespace (lease, archives) are in config/rbac. Kinds that the class table does not name need rights in the namespace of their track:
-// config/rbac/example-other-kinds.yaml.
-//
-// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=stele.dev,resources=immutablereleases,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status;immutablereleases/status,verbs=patch
-// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=list;watch
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;create;patch;delete;deletecollection
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;create;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;create;patch;delete;deletecollection
-// +kubebuilder:rbac:groups=autoscaling,resources=horizontalpodautoscalers,verbs=get;create;deletecollection
-// +kubebuilder:rbac:groups=autoscaling.k8s.io,resources=verticalpodautoscalers,verbs=get;create;deletecollection
-// +kubebuilder:rbac:groups=keda.sh,resources=scaledobjects,verbs=get;create;deletecollection
-// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes;grpcroutes,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=servicemonitors;podmonitors,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=get;create;patch
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=get;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=releasetracks.stele.dev;immutablereleases.stele.dev,verbs=get
-// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-
 // maxRounds bounds how often one reconcile plans and acts before it lets others have a turn.
 const maxRounds = 12
 

@@ -16,6 +16,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
@@ -31,6 +32,9 @@ func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*core
 	err := r.Live.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
 		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: Secret %s does not exist in namespace %s", key.Name, key.Namespace)}
+	}
+	if right, lacking := kube.MissingRight(err); lacking {
+		return nil, &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("spec.source.secretRef: Secret %s: %s", key.Name, right)}
 	}
 	if err != nil {
 		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: cannot read Secret %s: %s", key.Name, apierrors.ReasonForError(err))}
@@ -244,6 +248,7 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	if err := r.Client.Create(ctx, rel); err != nil {
 		return nil, cannotMake(rel, err)
 	}
+	s.memory.mayMake = true
 	s.addRelease(rel)
 	rel.Status = status
 	r.keep(rel, content)
@@ -256,7 +261,10 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 
 // cannotMake tells what time may mend from what needs a person: that is a failure of the source, and other commits go on.
 func cannotMake(rel *v1alpha1.ImmutableRelease, err error) error {
+	right, lacking := kube.MissingRight(err)
 	switch {
+	case lacking:
+		return &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("commit %s: ImmutableRelease %s: %s", rel.Spec.Source.Commit, rel.Name, right)}
 	case apierrors.IsAlreadyExists(err):
 		return &sourceError{v1alpha1.ObjectOwnedReason, fmt.Sprintf("commit %s: ImmutableRelease %s exists already and is not this track's; "+
 			"the operator did not make it: delete it, or make another commit", rel.Spec.Source.Commit, rel.Name)}
@@ -265,6 +273,19 @@ func cannotMake(rel *v1alpha1.ImmutableRelease, err error) error {
 			"make another commit, or install the CRDs of this version", rel.Spec.Source.Commit, rel.Name, err)}
 	}
 	return fmt.Errorf("make release %s: %w", rel.Name, err)
+}
+
+// mayMake asks, before the first release that this process makes of a track, whether it may: in a namespace that is not onboarded, the
+// archive of a release that cannot be made would be left behind. What else may be wrong is found when it is made.
+func (r *Reconciler) mayMake(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if s.memory.mayMake {
+		return nil
+	}
+	err := r.Live.Create(ctx, rel.DeepCopy(), client.DryRunAll)
+	if _, lacking := kube.MissingRight(err); lacking {
+		return cannotMake(rel, err)
+	}
+	return nil
 }
 
 // commitTime leaves out what no timestamp of the API can say. It is only what the commit claims.
@@ -322,6 +343,9 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 	recordDigests(&rel.Spec, content.digests)
 	if !resolves(l.request.shape.Gates) || !release.LacksDigests(rel) {
 		rel.Spec.WorkloadsFrom = c.workloadsFrom(rel)
+	}
+	if err := r.mayMake(ctx, s, rel); err != nil {
+		return nil, err
 	}
 	saved, err := r.Archives.Save(ctx, archiveKey(rel), content.encoded)
 	if errors.Is(err, archive.ErrTooLarge) {

@@ -26,6 +26,8 @@ type trackMemory struct {
 	uid types.UID
 	// listed: the releases were once read live, so that the cache has at least what an earlier process wrote.
 	listed bool
+	// mayMake: a release was made by this process, so that it may.
+	mayMake bool
 	// made are the runs whose objects this process has created or found.
 	made map[release.RunKey]bool
 	// begun, inPlace and switching are the runs that this process began last, gave InPlace workloads their content for, and

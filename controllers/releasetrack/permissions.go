@@ -51,8 +51,20 @@ func (p *permissions) granted(q permission) bool {
 
 func (p *permissions) grant(q permission) { p.yes.Set(q, nil, permissionTTL) }
 
+// named refuses an identity that is none: what a question with an empty name would be answered for is nobody, or somebody else.
+func named(account types.NamespacedName) error {
+	if account.Namespace != "" && account.Name != "" && !strings.Contains(account.Namespace+account.Name, ":") {
+		return nil
+	}
+	return kube.Refuse(v1alpha1.ServiceAccountMissingReason, fmt.Sprintf(
+		"spec.serviceAccountName: %q names no ServiceAccount; name one of namespace %q, whose rights bound what a release may hold", account.Name, account.Namespace))
+}
+
 // accountExists refuses an account that is not there.
 func (p *permissions) accountExists(ctx context.Context, account types.NamespacedName) error {
+	if err := named(account); err != nil {
+		return err
+	}
 	q := permission{account: account}
 	if p.granted(q) {
 		return nil
@@ -70,6 +82,9 @@ func (p *permissions) accountExists(ctx context.Context, account types.Namespace
 
 // ask puts all questions at once and names every one that was answered with no.
 func (p *permissions) ask(ctx context.Context, account types.NamespacedName, reviews []review) error {
+	if err := named(account); err != nil {
+		return err
+	}
 	denied := make([]string, len(reviews))
 	errs := make([]error, len(reviews))
 	var wg sync.WaitGroup

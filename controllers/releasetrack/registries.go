@@ -12,6 +12,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/images"
+	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/render"
 )
 
@@ -70,11 +71,15 @@ type pullSecret struct {
 
 func (p *pullReader) keyring(ctx context.Context, pull render.Pull) *images.Keyring {
 	names := pull.Secrets
+	var wrong []string
 	for _, account := range pull.Accounts {
-		names = append(names, p.ofAccount(ctx, account)...)
+		found, problem := p.ofAccount(ctx, account)
+		names = append(names, found...)
+		if problem != "" {
+			wrong = append(wrong, problem)
+		}
 	}
 	var secrets []corev1.Secret
-	var wrong []string
 	for _, name := range names {
 		got, known := p.secrets[name]
 		if !known {
@@ -100,7 +105,10 @@ func (p *pullReader) read(ctx context.Context, name string) pullSecret {
 		return pullSecret{secret: secret}
 	}
 	err := p.live.Get(ctx, types.NamespacedName{Namespace: p.namespace, Name: name}, secret)
+	right, lacking := kube.MissingRight(err)
 	switch {
+	case lacking:
+		return pullSecret{wrong: "Secret " + name + " cannot be read: " + right.String()}
 	case apierrors.IsNotFound(err):
 		return pullSecret{wrong: "Secret " + name + " does not exist in namespace " + p.namespace}
 	case err != nil:
@@ -109,17 +117,22 @@ func (p *pullReader) read(ctx context.Context, name string) pullSecret {
 	return pullSecret{secret: secret}
 }
 
-// ofAccount lists the pull Secrets of a service account; none when it is not there.
-func (p *pullReader) ofAccount(ctx context.Context, name string) []string {
+// ofAccount lists the pull Secrets of a service account, none when it is not there; and says what keeps it from being read.
+func (p *pullReader) ofAccount(ctx context.Context, name string) (names []string, wrong string) {
 	account := &corev1.ServiceAccount{}
-	if !p.held("ServiceAccount", name, account) && p.live.Get(ctx, types.NamespacedName{Namespace: p.namespace, Name: name}, account) != nil {
-		return nil
+	if !p.held("ServiceAccount", name, account) {
+		err := p.live.Get(ctx, types.NamespacedName{Namespace: p.namespace, Name: name}, account)
+		if right, lacking := kube.MissingRight(err); lacking {
+			wrong = "ServiceAccount " + name + " cannot be read: " + right.String()
+		}
+		if err != nil {
+			return nil, wrong
+		}
 	}
-	var out []string
 	for _, ref := range account.ImagePullSecrets {
-		out = append(out, ref.Name)
+		names = append(names, ref.Name)
 	}
-	return out
+	return names, ""
 }
 
 // held reads an object of the core group from the release itself.

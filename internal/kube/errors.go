@@ -42,17 +42,18 @@ func Classify(err error, what string) error {
 	refuse := func(reason, hint string) error {
 		return &Refusal{Problem: release.Problem{Reason: reason, Message: what + ": " + withoutValues(err.Error()) + hint}, Err: err}
 	}
+	right, lacking := MissingRight(err)
 	switch {
 	case err == nil:
 		return nil
+	case lacking:
+		return &Refusal{Problem: release.Problem{Reason: v1alpha1.OperatorNotAllowedReason, Message: what + ": " + right.String()}, Err: err}
 	case apimeta.IsNoMatchError(err):
 		return refuse(v1alpha1.UnknownKindReason, ". Install the CustomResourceDefinition, or take the object out of Git")
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		return refuse(v1alpha1.QuotaExceededReason, ". Raise the quota; while one release replaces another, both count")
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "is being terminated"):
 		return refuse(v1alpha1.RefusedByClusterReason, "")
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot "):
-		return refuse(v1alpha1.OperatorNotAllowedReason, ". Give the operator this right in the namespace")
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err),
 		apierrors.IsMethodNotSupported(err), isMistyped(err):
 		return refuse(v1alpha1.RefusedByClusterReason, "")

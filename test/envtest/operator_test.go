@@ -35,14 +35,15 @@ type operatorOptions struct {
 	floor policy.Floor
 }
 
-// startOperator starts an operator that ends with the test. It has the rights of config/rbac and no others.
+// startOperator starts an operator that ends with the test. It has the rights of config/rbac, those of
+// config/namespace where the namespace is onboarded, and no others.
 func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *operator {
 	t.Helper()
 	if opts.storage == "" {
 		opts.storage = t.TempDir()
 	}
 	cfg := rest.CopyConfig(suite.config)
-	cfg.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + operatorNamespace + ":stele",
+	cfg.Impersonate = rest.ImpersonationConfig{UserName: operatorUser,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"}}
 	if opts.transport != nil {
 		cfg.Wrap(opts.transport)

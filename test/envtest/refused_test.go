@@ -47,7 +47,7 @@ func TestRefusedByCluster(t *testing.T) {
 				untilEstablished(s.T, "doohickeys.three.example")
 			},
 			files: map[string]string{"deploy/d.yaml": "apiVersion: three.example/v1\nkind: Doohickey\nmetadata:\n  name: d\nspec: {}\n"},
-			phase: v1alpha1.PhasePending, reason: v1alpha1.OperatorNotAllowedReason, words: []string{"doohickeys.three.example", "Give the operator this right"},
+			phase: v1alpha1.PhasePending, reason: v1alpha1.OperatorNotAllowedReason, words: []string{"the operator may not get doohickeys.three.example in namespace ", "needs a Role of yours"},
 			mend: func(s *scene) { create(s.T, allowOperator(s.ns, "three.example")...) },
 		},
 		"cluster-scoped custom kind": {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -33,6 +34,9 @@ import (
 
 // operatorNamespace is where the operators under test keep archives.
 const operatorNamespace = "stele-system"
+
+// operatorUser is who they are to the API server.
+const operatorUser = "system:serviceaccount:" + operatorNamespace + ":stele"
 
 // suite is what all tests share: one API server, one Git server, one player.
 var suite struct {
@@ -117,21 +121,11 @@ func run(m *testing.M) (int, error) {
 // installRights applies the Roles that users install, so that the operators under test have these rights and no others.
 func installRights(ctx context.Context) error {
 	for _, file := range []string{"role.yaml", "role_binding.yaml", "archive_role.yaml"} {
-		data, err := os.ReadFile(filepath.Join(testkit.Root(), "config", "rbac", file))
+		objects, err := decodeFile("config", "rbac", file)
 		if err != nil {
 			return err
 		}
-		decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
-		for {
-			u := &unstructured.Unstructured{}
-			if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if len(u.Object) == 0 {
-				continue
-			}
+		for _, u := range objects {
 			if !strings.HasPrefix(u.GetKind(), "Cluster") {
 				u.SetNamespace(operatorNamespace)
 			}
@@ -143,10 +137,60 @@ func installRights(ctx context.Context) error {
 	return nil
 }
 
+// decodeFile reads the objects of a file of this repository.
+func decodeFile(path ...string) ([]*unstructured.Unstructured, error) {
+	data, err := os.ReadFile(filepath.Join(append([]string{testkit.Root()}, path...)...))
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if err := decoder.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return out, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("%s: %w", path[len(path)-1], err)
+		}
+		if len(u.Object) > 0 {
+			out = append(out, u)
+		}
+	}
+}
+
 var namespaces atomic.Int32
 
-// newNamespace makes a namespace with the service account "deployer", which may do everything in it.
+// newNamespace makes an onboarded namespace with the service account "deployer", which may do everything in it.
 func newNamespace(t *testing.T) string {
+	t.Helper()
+	name := newForeignNamespace(t)
+	onboard(t, name)
+	return name
+}
+
+// onboard gives the operators under test the rights of config/namespace, and waits until they count.
+func onboard(t *testing.T, namespace string) {
+	t.Helper()
+	bindings, err := decodeFile("config", "namespace", "role_binding.yaml")
+	if err != nil || len(bindings) == 0 {
+		t.Fatalf("config/namespace: %d objects, %v", len(bindings), err)
+	}
+	for _, b := range bindings {
+		b.SetNamespace(namespace)
+		create(t, b)
+	}
+	until(t, patience, func(ctx context.Context) error {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: operatorUser,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "immutablereleases"}}}
+		if err := suite.api.Create(ctx, review); err != nil || review.Status.Allowed {
+			return err
+		}
+		return errors.New("the operator has no rights in the namespace yet")
+	})
+}
+
+// newForeignNamespace is one that is not onboarded.
+func newForeignNamespace(t *testing.T) string {
 	t.Helper()
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		switch {
