@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -139,17 +141,30 @@ func WriteKubeconfig(config *rest.Config, path string) error {
 	return clientcmd.WriteToFile(*out, path)
 }
 
-// Onboard makes a namespace in which Stele runs releases and protects them, as "make onboard" does, and waits until the admission
-// policies are in force in it. All namespaces of tests, the benchmark and the demo are made here.
+// Onboard makes a namespace in which Stele may run releases and protects them, as "make onboard" does, and waits until its rights and
+// the admission policies are in force there. All namespaces of tests, the benchmark and the demo are made here.
 func (c *Cluster) Onboard(ctx context.Context, namespace string) error {
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{v1alpha1.EnforcedLabel: v1alpha1.Enforced}}}
-	if err := c.Client.Create(ctx, ns); err != nil {
-		return fmt.Errorf("make namespace %s: %w", namespace, err)
+	cmd := exec.CommandContext(ctx, filepath.Join(Root(), "hack", "namespace.sh"), "onboard", namespace)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig, "KUBECTL="+filepath.Join(c.Dir, "bin", "kubectl"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("onboard namespace %s: %w: %s", namespace, err, out)
 	}
-	if err := Eventually(ctx, patience, func(ctx context.Context) error { return c.protected(ctx, namespace) }); err != nil {
-		return fmt.Errorf("the admission policies are not in force in namespace %s: %w", namespace, err)
+	if err := Eventually(ctx, patience, func(ctx context.Context) error {
+		return errors.Join(c.entitled(ctx, namespace), c.protected(ctx, namespace))
+	}); err != nil {
+		return fmt.Errorf("namespace %s is onboarded, but: %w", namespace, err)
 	}
 	return nil
+}
+
+// entitled is done when the operator has its rights in a namespace.
+func (c *Cluster) entitled(ctx context.Context, namespace string) error {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: OperatorUser,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "immutablereleases"}}}
+	if err := c.Client.Create(ctx, review); err != nil || review.Status.Allowed {
+		return err
+	}
+	return errors.New("the operator has no rights in it")
 }
 
 // protected is done when the API server refuses what no administrator may do: it learns of policies a second or two later.
