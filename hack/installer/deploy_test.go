@@ -144,7 +144,7 @@ func deploy(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.kubectl(string(install), "apply", "--server-side", "-f", "-")
+	d.kubectl(string(install), append([]string{"apply", "--server-side", "-f", "-"}, testkit.AsInstaller...)...)
 	// The pods are fake, but what admission and the quota say is real.
 	d.kubectl("", "-n", operatorNS, "rollout", "status", "--timeout=60s", "deployment/stele")
 

@@ -38,11 +38,15 @@ const (
 // OperatorUser is who the operator is to the API server.
 const OperatorUser = "system:serviceaccount:" + OperatorNamespace + ":" + OperatorAccount
 
+// AsInstaller are the arguments that let kubectl install Stele over one that is there, which no administrator does by accident.
+var AsInstaller = []string{"--as=" + Administrator, "--as-group=system:masters", "--as-group=stele:installers"}
+
 // install installs what users install, config/default, and waits until the operator's pods run (on fake nodes: the operator
 // itself is a process, see StartOperator).
 func (c *Cluster) install(ctx context.Context) error {
 	for _, part := range []string{"default", "admission"} {
-		if _, err := c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(Root(), "config", part)); err != nil {
+		args := append([]string{"apply", "--server-side", "-k", filepath.Join(Root(), "config", part)}, AsInstaller...)
+		if _, err := c.Kubectl(ctx, args...); err != nil {
 			return err
 		}
 	}
