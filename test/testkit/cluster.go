@@ -84,8 +84,13 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 
 // KubectlInput is Kubectl with a standard input, for "apply -f -".
 func (c *Cluster) KubectlInput(ctx context.Context, input string, args ...string) (string, error) {
+	return c.KubectlWith(ctx, nil, input, args...)
+}
+
+// KubectlWith is KubectlInput with more environment variables; KUBECONFIG makes it somebody else's.
+func (c *Cluster) KubectlWith(ctx context.Context, env []string, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.Dir, "bin", "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.Kubeconfig), env...)
 	cmd.Stdin = strings.NewReader(input)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

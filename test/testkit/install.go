@@ -44,11 +44,9 @@ var AsInstaller = []string{"--as=" + Administrator, "--as-group=system:masters",
 // install installs what users install, config/default, and waits until the operator's pods run (on fake nodes: the operator
 // itself is a process, see StartOperator).
 func (c *Cluster) install(ctx context.Context) error {
-	for _, part := range []string{"default", "admission"} {
-		args := append([]string{"apply", "--server-side", "-k", filepath.Join(Root(), "config", part)}, AsInstaller...)
-		if _, err := c.Kubectl(ctx, args...); err != nil {
-			return err
-		}
+	args := append([]string{"apply", "--server-side", "-k", filepath.Join(Root(), "config", "default")}, AsInstaller...)
+	if _, err := c.Kubectl(ctx, args...); err != nil {
+		return err
 	}
 	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev"); err != nil {
 		return err

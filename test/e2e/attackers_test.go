@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/test/testkit"
+)
+
+// attacker is somebody who tries to change what runs, with kubectl.
+type attacker struct {
+	name string
+	args []string
+	env  []string
+	// mighty: RBAC refuses this one nothing, so the policies have to.
+	mighty bool
+}
+
+// attackers are who the policies are about: none of them is a stranger to the cluster.
+func (s *story) attackers() []attacker {
+	s.Helper()
+	meta := metav1.ObjectMeta{Namespace: s.ns, Name: "tenant"}
+	s.must(suite.client.Create(s.ctx, &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: s.ns + "-tenant"}}}))
+	return []attacker{
+		{name: "cluster administrator", mighty: true},
+		{name: "administrator who impersonates the operator", args: []string{"--as=" + testkit.OperatorUser, "--as-group=system:masters"}, mighty: true},
+		{name: "tenant with the role admin", args: []string{"--as=" + s.ns + "-tenant"}},
+		{name: "who holds a token of the operator that is bound to no pod", env: []string{"KUBECONFIG=" + s.bareToken()}},
+	}
+}
+
+// bareToken writes a kubeconfig with a token of the operator's account of the old kind, which belongs to no pod: the controller of
+// tokens makes it for who may make Secrets in the operator's namespace.
+func (s *story) bareToken() string {
+	s.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testkit.OperatorNamespace, Name: s.ns + "-bare",
+		Annotations: map[string]string{corev1.ServiceAccountNameKey: testkit.OperatorAccount}}, Type: corev1.SecretTypeServiceAccountToken}
+	s.must(suite.client.Create(s.ctx, secret))
+	s.Cleanup(func() { _ = suite.client.Delete(context.Background(), secret) })
+	s.Eventually(func() error {
+		got := &corev1.Secret{}
+		if err := suite.client.Get(s.ctx, client.ObjectKeyFromObject(secret), got); err != nil {
+			return err
+		}
+		if secret = got; len(got.Data[corev1.ServiceAccountTokenKey]) == 0 {
+			return fmt.Errorf("secret %s has no token yet", got.Name)
+		}
+		return nil
+	}).Should(gomega.Succeed())
+	config := rest.AnonymousClientConfig(suite.cluster.Config)
+	config.BearerToken = string(secret.Data[corev1.ServiceAccountTokenKey])
+	path := filepath.Join(s.TempDir(), "bare.kubeconfig")
+	s.must(testkit.WriteKubeconfig(config, path))
+	return path
+}
+
+// attack is what somebody types, and what the answer must say.
+type attack struct {
+	name  string
+	args  []string
+	input string
+	env   []string
+	// policy that refuses it, by the name that its messages begin with.
+	policy string
+	// about is what the message names: the release, the track, the object.
+	about string
+	// free: a tenant has no rights to be refused for; nothing is checked but that it does not work.
+	cluster bool
+}
+
+// wayOut is what every message offers.
+var wayOut = regexp.MustCompile(`(?i)commit|git|pin |delete (the|its) track|delete the release|break-glass|stele:installers|kubectl auth whoami|change what it derives from|wait for`)
+
+// attempt lets an attacker do it and returns what is wrong with the answer, "" if nothing.
+func (s *story) attempt(by attacker, a attack) string {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Second)
+	defer cancel()
+	// One that gets through must not go on for ever, such as a port that is forwarded.
+	args := append([]string{"-n", s.ns, "--request-timeout=10s"}, by.args...)
+	if a.args[0] == "-n" {
+		args = append([]string{"--request-timeout=10s"}, by.args...)
+	}
+	_, err := suite.cluster.KubectlWith(ctx, append(append([]string{"TMPDIR=" + s.TempDir()}, a.env...), by.env...), a.input, append(args, a.args...)...)
+	if err == nil {
+		return "it was not refused"
+	}
+	said := strings.Join(strings.Fields(err.Error()), " ")
+	_, said, _ = strings.Cut(said, "exit status 1: ")
+	if !strings.Contains(said, a.policy+": ") {
+		if !by.mighty && strings.Contains(said, "is forbidden: User") {
+			return ""
+		}
+		return "not refused by " + a.policy + ": " + err.Error()
+	}
+	switch {
+	case !strings.Contains(said, a.about):
+		return "the answer does not name " + a.about + ": " + said
+	case !wayOut.MatchString(said):
+		return "the answer does not say what to do instead: " + said
+	}
+	return ""
+}
