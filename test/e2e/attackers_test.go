@@ -72,16 +72,14 @@ type attack struct {
 	args  []string
 	input string
 	env   []string
-	// policy that refuses it, by the name that its messages begin with.
+	// policy that refuses it, by the name that its messages begin with; "" where the answer comes from elsewhere.
 	policy string
 	// about is what the message names: the release, the track, the object.
 	about string
-	// free: a tenant has no rights to be refused for; nothing is checked but that it does not work.
-	cluster bool
 }
 
 // wayOut is what every message offers.
-var wayOut = regexp.MustCompile(`(?i)commit|git|pin |delete (the|its) track|delete the release|break-glass|stele:installers|kubectl auth whoami|change what it derives from|wait for`)
+var wayOut = regexp.MustCompile(`(?i)commit|git|pin |delete (the|its) track|delete the release|break-glass|stele:installers|kubectl auth whoami|ask for|change what it derives from|wait for`)
 
 // attempt lets an attacker do it and returns what is wrong with the answer, "" if nothing.
 func (s *story) attempt(by attacker, a attack) string {
@@ -94,8 +92,11 @@ func (s *story) attempt(by attacker, a attack) string {
 		args = append([]string{"--request-timeout=10s"}, by.args...)
 	}
 	_, err := suite.cluster.KubectlWith(ctx, append(append([]string{"TMPDIR=" + s.TempDir()}, a.env...), by.env...), a.input, append(args, a.args...)...)
-	if err == nil {
+	switch {
+	case err == nil:
 		return "it was not refused"
+	case a.policy == "":
+		return ""
 	}
 	said := strings.Join(strings.Fields(err.Error()), " ")
 	_, said, _ = strings.Cut(said, "exit status 1: ")

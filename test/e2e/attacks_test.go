@@ -139,7 +139,7 @@ func (s *story) onWorkloads(release string) []attack {
 		{name: "replacement by force", args: []string{"replace", "--force", "-f", "-"}, input: evil, policy: "stele-objects", about: "release " + release},
 		{name: "replacement", args: []string{"replace", "-f", "-"}, input: evil, policy: "stele-objects", about: "release " + release},
 		{name: "apply by force", args: []string{"apply", "--server-side", "--force-conflicts", "-f", "-"}, input: bare, policy: "stele-objects", about: "release " + release},
-		{name: "a label through the status", args: []string{"patch", "deploy", web, "--subresource=status", "--type=merge", "-p", `{"metadata":{"labels":{"stele.dev/release":"evil"}}}`},
+		{name: "a label through the status", args: []string{"patch", "rs", rs, "--subresource=status", "--type=merge", "-p", `{"metadata":{"labels":{"stele.dev/release":"evil"}}}`},
 			policy: "stele-object-status", about: "release " + release},
 		{name: "an annotation through the status", args: []string{"patch", "deploy", web, "--subresource=status", "--type=merge", "-p", `{"metadata":{"annotations":{"a":"b"}}}`},
 			policy: "stele-object-status", about: "release " + release},
@@ -173,7 +173,8 @@ func (s *story) onPods(release, pod string) []attack {
 		inside("a file", "cp", pod+":/etc/passwd", s.TempDir()+"/passwd"),
 		inside("a debugger", "debug", pod, "--image=evil:1", "--attach=false"),
 		inside("its address", "get", "--raw", base+"pods/"+pod+"/proxy/"),
-		inside("a larger pod", "patch", "pod", pod, "--subresource=resize", "-p", `{"spec":{"containers":[{"name":"web","resources":{"requests":{"cpu":"2"}}}]}}`),
+		// The nodes do not support it, which is said before a policy is asked.
+		{name: "a larger pod", args: []string{"patch", "pod", pod, "--subresource=resize", "-p", `{"spec":{"containers":[{"name":"web","resources":{"requests":{"cpu":"2"}}}]}}`}},
 		{name: "the Service's address", args: []string{"get", "--raw", base + "services/web:80/proxy/"}, policy: "stele-subresources", about: "web"},
 		{name: "another node", args: []string{"create", "--raw", base + "pods/" + pod + "/binding", "-f", "-"}, input: binding, policy: "stele-subresources", about: pod},
 		objects("out of the Service", "label", "pod", pod, v1alpha1.RunLabel+"-"),
@@ -182,7 +183,7 @@ func (s *story) onPods(release, pod string) []attack {
 		objects("another image", "set", "image", "pod/"+pod, "web=evil:1"),
 		objects("deletion", "delete", "pod", pod),
 		objects("deletion by force", "delete", "pod", pod, "--force", "--grace-period=0"),
-		objects("deletion of all", "delete", "--raw", base+"pods"),
+		{name: "deletion of all", args: []string{"delete", "--raw", base + "pods"}, policy: "stele-objects", about: "shop"},
 		{name: "a label through the status", args: []string{"patch", "pod", pod, "--subresource=status", "-p", `{"metadata":{"labels":{"stele.dev/run":"7"}}}`},
 			policy: "stele-pod-status", about: "release " + release},
 		{name: "a finalizer through the status", args: []string{"patch", "pod", pod, "--subresource=status", "-p", `{"metadata":{"finalizers":["example.com/mine"]}}`},
@@ -216,9 +217,10 @@ func (s *story) onNeighbours(release string) []attack {
 		of("deletion of the configuration", "delete", "cm", "config"+suffixOf(release)),
 		of("deletion of the Secret", "delete", "secret", "secret"+suffixOf(release)),
 		of("deletion of the budget", "delete", "pdb", "web"+suffixOf(release)),
-		{name: "other bounds of the autoscaler", args: []string{"patch", "hpa", "web" + suffixOf(release), "-p", `{"spec":{"maxReplicas":99}}`}, policy: "stele-",
-			about: "web" + suffixOf(release)},
-		{name: "another autoscaler", args: []string{"autoscale", "sts/db", "--min=3", "--max=9", "--name=evil"}, policy: "stele-autoscalers", about: "evil"},
+		of("other bounds of the autoscaler", "patch", "hpa", "web"+suffixOf(release), "-p", `{"spec":{"maxReplicas":99}}`),
+		{name: "another autoscaler", args: []string{"create", "-f", "-"}, input: autoscaler("evil", 7, 9), policy: "stele-autoscalers", about: "evil"},
+		// kubectl tries an older version after it was refused, and tells of that.
+		{name: "another autoscaler in one word", args: []string{"autoscale", "sts/db", "--min=3", "--max=9", "--name=evil"}},
 		{name: "a Job of the schedule, by hand", args: []string{"create", "job", "by-hand", "--from=cronjob/report" + suffixOf(release)}, policy: "stele-forged-labels", about: "by-hand"},
 	}
 	for what, manifest := range forged {
@@ -242,7 +244,16 @@ func (s *story) onTheNamespace(release string) []attack {
 // onTheOperator: who is the operator may change everything.
 func (s *story) onTheOperator() []attack {
 	in := func(args ...string) []string { return append([]string{"-n", testkit.OperatorNamespace}, args...) }
-	pod := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: evil\nspec:\n  serviceAccountName: stele\n  containers: [{name: evil, image: evil}]\n"
+	pod := `apiVersion: v1
+kind: Pod
+metadata:
+  name: evil
+spec:
+  serviceAccountName: stele
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - {name: evil, image: evil, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}
+`
 	archive := "Secret"
 	for _, secret := range s.archiveSecrets() {
 		archive = secret
