@@ -158,12 +158,12 @@ deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUB
 .PHONY: onboard
 onboard: ## Let the operator work in a namespace, which is made if missing: make onboard NAMESPACE=shop KUBECONFIG=...
 	@$(NEED_CLUSTER)
-	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh onboard $(NAMESPACE)
+	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh onboard '$(NAMESPACE)'
 
 .PHONY: offboard
 offboard: ## Take a namespace without tracks back: make offboard NAMESPACE=shop KUBECONFIG=...
 	@$(NEED_CLUSTER)
-	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh offboard $(NAMESPACE)
+	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh offboard '$(NAMESPACE)'
 
 .PHONY: undeploy
 undeploy: ## Remove what deploy applied; workloads stay.

@@ -265,6 +265,8 @@ func cannotMake(rel *v1alpha1.ImmutableRelease, err error) error {
 	switch {
 	case lacking:
 		return &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("commit %s: ImmutableRelease %s: %s", rel.Spec.Source.Commit, rel.Name, right)}
+	case apierrors.IsForbidden(err): // by a policy or a quota
+		return &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("commit %s: ImmutableRelease %s: %v", rel.Spec.Source.Commit, rel.Name, err)}
 	case apierrors.IsAlreadyExists(err):
 		return &sourceError{v1alpha1.ObjectOwnedReason, fmt.Sprintf("commit %s: ImmutableRelease %s exists already and is not this track's; "+
 			"the operator did not make it: delete it, or make another commit", rel.Spec.Source.Commit, rel.Name)}

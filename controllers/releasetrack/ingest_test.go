@@ -329,6 +329,9 @@ func TestIngestOfWhatCannotBeWritten(t *testing.T) {
 		"invalid":         {apierrors.NewInvalid(kind, "shop-1111111111", nil), v1alpha1.RefusedByClusterReason},
 		"unreadable":      {apierrors.NewBadRequest("cannot be decoded"), v1alpha1.RefusedByClusterReason},
 		"too large":       {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), v1alpha1.RefusedByClusterReason},
+		"a quota":         {apierrors.NewForbidden(resource, "shop-1111111111", errors.New("exceeded quota: releases")), v1alpha1.RefusedByClusterReason},
+		"not onboarded": {apierrors.NewForbidden(resource, "", errors.New(`User "stele" cannot create resource "immutablereleases" in API group "stele.dev" in the namespace "shop"`)),
+			v1alpha1.OperatorNotAllowedReason},
 	} {
 		t.Run(name, func(t *testing.T) {
 			track := newTrack()
@@ -343,6 +346,9 @@ func TestIngestOfWhatCannotBeWritten(t *testing.T) {
 			problem := r.Git.state(client.ObjectKeyFromObject(track)).problem
 			if problem == nil || sourceReason(problem) != tc.reason || !strings.Contains(problem.Error(), commitID("1")) {
 				t.Errorf("the problem is %v", problem)
+			}
+			if s.memory.mayMake {
+				t.Error("it is held that releases may be made")
 			}
 			if s.track.Status.ObservedRevision != "" || s.track.Status.HeadRelease != "" {
 				t.Errorf("the track says %+v", s.track.Status)

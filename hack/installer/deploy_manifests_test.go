@@ -15,8 +15,8 @@ func manifests(version string) map[string]string {
 	return out
 }
 
-// onboarding is what a platform engineer sets up, and a Service of earlier days that the track may take over.
-const onboarding = `
+// team is what a platform engineer sets up in an onboarded namespace, and a Service of earlier days that the track may take over.
+const team = `
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: deployer, namespace: shop}

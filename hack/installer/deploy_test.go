@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -108,8 +109,49 @@ func TestDeploy(t *testing.T) {
 	d.mayNot("list secrets", "list", "secrets", "--all-namespaces")
 	d.mayNot("delete collections of secrets, and so list them", "deletecollection", "secrets", "--all-namespaces")
 	d.mayNot("watch secrets", "watch", "secrets", "--all-namespaces")
+	d.mayNot("read secrets elsewhere", "get", "secrets", "-n", "default")
+	d.mayNot("create deployments elsewhere", "create", "deployments.apps", "-n", "default")
 	d.mayNot("create roles", "create", "clusterroles.rbac.authorization.k8s.io")
+	d.mayNot("create roles in an onboarded namespace", "create", "rolebindings.rbac.authorization.k8s.io", "-n", shop)
 	d.mayNot("change spec of releases", "update", "immutablereleases.stele.dev", "-n", shop)
+}
+
+// TestOnboardAndOffboard runs what people run: it can be repeated, changes nothing else of the namespace, and is taken back only when no
+// track is left.
+func TestOnboardAndOffboard(t *testing.T) {
+	d := start(t)
+	d.kubectl("", "create", "namespace", "old")
+	d.kubectl("", "label", "namespace", "old", "team=red")
+	for _, ns := range []string{"new", "old", "old"} {
+		if out := d.onboard(ns); !strings.Contains(out, ns) {
+			t.Errorf("make onboard does not say what it did: %s", out)
+		}
+		d.may("yes", "create", "deployments.apps", "-n", ns)
+		d.may("yes", "get", "secrets", "-n", ns)
+		d.may("no", "list", "secrets", "-n", ns)
+	}
+	labels := d.kubectl("", "get", "namespace", "old", "-o", "jsonpath={.metadata.labels}")
+	if !strings.Contains(labels, `"team":"red"`) || !strings.Contains(labels, `"stele.dev/immutable":"enforced"`) {
+		t.Errorf("the labels are %s", labels)
+	}
+	d.may("no", "create", "deployments.apps", "-n", "default")
+
+	d.kubectl(strings.NewReplacer("namespace: shop", "namespace: old", "URL", "https://git.example/shop.git").Replace(track), "apply", "--server-side", "-f", "-")
+	if out, err := d.tryNamespace("offboard", "old"); err == nil || !strings.Contains(out, "releasetrack.stele.dev/shop") {
+		t.Errorf("a namespace with a track is taken back: %v %s", err, out)
+	}
+	d.may("yes", "create", "deployments.apps", "-n", "old")
+	d.kubectl("", "-n", "old", "delete", "rtrack", shop)
+	d.namespace("offboard", "old")
+	d.may("no", "create", "deployments.apps", "-n", "old")
+	if labels := d.kubectl("", "get", "namespace", "old", "-o", "jsonpath={.metadata.labels}"); !strings.Contains(labels, "team") || strings.Contains(labels, "stele.dev/immutable") {
+		t.Errorf("the labels are %s", labels)
+	}
+	for _, ns := range []string{"", operatorNS, "kube-system", "No_Name", "a b"} {
+		if out, err := d.tryNamespace("onboard", ns); err == nil {
+			t.Errorf("namespace %q is onboarded: %s", ns, out)
+		}
+	}
 }
 
 // TestSamplesApply applies config/samples to a real API server.
@@ -176,11 +218,28 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	d.url = server.HTTPURL(shop)
-	if err := d.cluster.Onboard(t.Context(), shop); err != nil {
-		t.Fatal(err)
-	}
-	d.kubectl(onboarding, "apply", "--server-side", "-f", "-")
+	d.onboard(shop)
+	d.kubectl(team, "apply", "--server-side", "-f", "-")
 	return d
+}
+
+// onboard does what people do.
+func (d *deployment) onboard(namespace string) string { return d.namespace("onboard", namespace) }
+
+func (d *deployment) namespace(verb, namespace string) string {
+	d.Helper()
+	out, err := d.tryNamespace(verb, namespace)
+	if err != nil {
+		d.Fatalf("make %s: %v\n%s", verb, err, out)
+	}
+	return out
+}
+
+func (d *deployment) tryNamespace(verb, namespace string) (string, error) {
+	//nolint:gosec // our own Makefile
+	cmd := exec.CommandContext(d.Context(), "make", "--no-print-directory", "-C", testkit.Root(), verb, "NAMESPACE="+namespace, "KUBECONFIG="+d.cluster.Kubeconfig)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 func (d *deployment) kubectl(input string, args ...string) string {
@@ -253,6 +312,18 @@ func (d *deployment) nothingForbidden() {
 			d.Errorf("in the operator's log: %s", line)
 		}
 	}
+}
+
+// may waits until the API server says yes, or no, when asked whether the operator has a right: its authorizer sees changes a moment later.
+func (d *deployment) may(want string, args ...string) {
+	d.Helper()
+	d.eventually(fmt.Sprintf("may the operator %v? %s", args, want), func(ctx context.Context) error {
+		out, err := d.cluster.Kubectl(ctx, append([]string{"auth", "can-i", "--as", "system:serviceaccount:" + operatorNS + ":stele"}, args...)...)
+		if strings.TrimSpace(out) != want {
+			return fmt.Errorf("%q, %w", out, err)
+		}
+		return nil
+	})
 }
 
 // mayNot asks the API server whether the operator's service account has a right that it must not have.

@@ -4,13 +4,8 @@ import (
 	"bytes"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -88,111 +83,8 @@ func TestNamespaceComesFirst(t *testing.T) {
 	}
 }
 
-func TestDeploymentIsRestricted(t *testing.T) {
-	d := typed[appsv1.Deployment](t, objects(t, "default"), "Deployment", "stele")
-	pod := d.Spec.Template.Spec
-	if len(pod.Containers) != 1 {
-		t.Fatalf("%d containers", len(pod.Containers))
-	}
-	c := pod.Containers[0]
-	if c.Image != image {
-		t.Errorf("image is %q instead of %q", c.Image, image)
-	}
-	s := c.SecurityContext
-	checks := map[string]bool{
-		"non-root":                    pod.SecurityContext.RunAsNonRoot != nil && *pod.SecurityContext.RunAsNonRoot && *s.RunAsNonRoot,
-		"no privilege escalation":     s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation,
-		"read-only root":              s.ReadOnlyRootFilesystem != nil && *s.ReadOnlyRootFilesystem,
-		"all capabilities dropped":    slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(s.Capabilities.Add) == 0,
-		"seccomp":                     pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
-		"no host namespaces":          !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
-		"leader election":             slices.Contains(c.Args, "--enable-leader-election"),
-		"requests and limits":         len(c.Resources.Requests) == 2 && len(c.Resources.Limits) == 2,
-		"liveness and readiness":      c.LivenessProbe != nil && c.ReadinessProbe != nil,
-		"the operator's own account":  pod.ServiceAccountName == "stele",
-		"the namespace is not forced": !slices.ContainsFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, "--namespace") }),
-	}
-	for what, ok := range checks {
-		if !ok {
-			t.Errorf("not so: %s", what)
-		}
-	}
-	for _, v := range pod.Volumes {
-		if v.EmptyDir == nil {
-			t.Errorf("volume %s is not an emptyDir", v.Name)
-		}
-	}
-}
-
-func TestNetworkPolicyKeepsMetadataServersOut(t *testing.T) {
-	list := objects(t, "default")
-	policy := typed[networkingv1.NetworkPolicy](t, list, "NetworkPolicy", "stele")
-	if len(policy.Spec.PolicyTypes) != 2 {
-		t.Errorf("policy types are %v", policy.Spec.PolicyTypes)
-	}
-	labels := typed[appsv1.Deployment](t, list, "Deployment", "stele").Spec.Template.Labels
-	for k, v := range policy.Spec.PodSelector.MatchLabels {
-		if labels[k] != v {
-			t.Errorf("the policy selects %s=%s, which the pods do not have", k, v)
-		}
-	}
-	for _, rule := range policy.Spec.Egress {
-		for _, to := range rule.To {
-			if to.IPBlock != nil && to.IPBlock.CIDR == "0.0.0.0/0" && !slices.Contains(to.IPBlock.Except, "169.254.0.0/16") {
-				t.Errorf("%s is open without an exception for link-local addresses", to.IPBlock.CIDR)
-			}
-		}
-	}
-}
-
-// TestRightsAreLeast covers every role in config, the samples' too.
-func TestRightsAreLeast(t *testing.T) {
-	seen := 0
-	for _, folder := range []string{"default", "samples"} {
-		for _, u := range objects(t, folder) {
-			if u.GetKind() != "ClusterRole" && u.GetKind() != "Role" {
-				continue
-			}
-			seen++
-			role := &rbacv1.ClusterRole{}
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, role); err != nil {
-				t.Fatal(err)
-			}
-			for _, rule := range role.Rules {
-				checkRule(t, u.GetKind()+" "+u.GetName(), rule)
-			}
-		}
-	}
-	if seen < 5 {
-		t.Errorf("only %d roles were checked", seen)
-	}
-}
-
-func checkRule(t *testing.T, where string, rule rbacv1.PolicyRule) {
-	t.Helper()
-	for _, field := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs, rule.NonResourceURLs} {
-		if slices.ContainsFunc(field, func(s string) bool { return strings.Contains(s, "*") }) {
-			t.Errorf("%s has a wildcard: %v", where, rule)
-		}
-	}
-	for _, verb := range []string{"impersonate", "escalate", "bind"} {
-		if slices.Contains(rule.Verbs, verb) {
-			t.Errorf("%s may %s", where, verb)
-		}
-	}
-	if !slices.Contains(rule.Resources, "secrets") {
-		return
-	}
-	// A deletion of collections answers with what it deletes, a dry run too: it is a list.
-	for _, verb := range []string{"list", "watch", "update", "deletecollection"} {
-		if slices.Contains(rule.Verbs, verb) {
-			t.Errorf("%s may %s Secrets", where, verb)
-		}
-	}
-}
-
 func TestEveryFolderRenders(t *testing.T) {
-	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "default"} {
+	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "namespace", "default"} {
 		if len(objects(t, folder)) == 0 {
 			t.Errorf("config/%s holds nothing", folder)
 		}

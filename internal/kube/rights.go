@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -38,7 +39,11 @@ func MissingRight(err error) (Right, bool) {
 
 // String is the rule that is missing, and how to give it.
 func (r Right) String() string {
-	what := fmt.Sprintf("the operator may not %s %s", r.Verb, schema.GroupResource{Group: r.Group, Resource: r.Resource})
+	base, sub, found := strings.Cut(r.Resource, "/")
+	what := fmt.Sprintf("the operator may not %s %s", r.Verb, schema.GroupResource{Group: r.Group, Resource: base})
+	if found {
+		what += "/" + sub
+	}
 	if r.Namespace == "" {
 		return what + " in the cluster: install the ClusterRole stele of this version and its binding"
 	}

@@ -69,6 +69,7 @@ func TestMissingRight(t *testing.T) {
 func TestRightInWords(t *testing.T) {
 	for want, right := range map[string]Right{
 		"may not create deployments.apps in namespace shop: run make onboard NAMESPACE=shop,": {"create", "apps", "deployments", "shop"},
+		"may not patch releasetracks.stele.dev/status in namespace shop: ":                    {"patch", "stele.dev", "releasetracks/status", "shop"},
 		"may not get secrets in namespace shop: ":                                             {"get", "", "secrets", "shop"},
 		"may not list pods in the cluster: install the ClusterRole stele":                     {"list", "", "pods", ""},
 	} {

@@ -49,7 +49,7 @@ func TestCallsPerRelease(t *testing.T) {
 		most map[string]int
 	}{
 		{"first release", c.first, map[string]int{
-			"create immutablereleases": 1, "create secrets": 1, "create configmaps": 1, "create deployments": 1,
+			"create immutablereleases": 2, "create secrets": 1, "create configmaps": 1, "create deployments": 1, // one is a dry run
 			"patch services": 1, "patch releasetracks": 1, "list immutablereleases": 1,
 			"delete deployments": 0, "update services": 0, "update deployments": 0, "patch deployments": 0,
 		}, map[string]int{"patch immutablereleases/status": 3, "patch releasetracks/status": 3, "create events": 1, "create subjectaccessreviews": 7}},

@@ -115,7 +115,21 @@ func run(m *testing.M) (int, error) {
 		cancel()
 		<-done
 	}()
-	return m.Run(), nil
+	code := m.Run()
+	if code != 0 || set("test.run") || set("test.skip") || set("test.list") {
+		return code, nil
+	}
+	return code, everyRightIsUsed()
+}
+
+// everyRightIsUsed: a right that no test takes is one too many, or a test is missing.
+func everyRightIsUsed() error {
+	unused, err := used.unused()
+	if err == nil && len(unused) > 0 {
+		err = fmt.Errorf("the operator has rights that it did not use in any test; take them away (controllers/releasetrack/rights.go), or test what needs them:\n\t%s",
+			strings.Join(unused, "\n\t"))
+	}
+	return err
 }
 
 // installRights applies the Roles that users install, so that the operators under test have these rights and no others.
@@ -180,13 +194,20 @@ func onboard(t *testing.T, namespace string) {
 		create(t, b)
 	}
 	until(t, patience, func(ctx context.Context) error {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: operatorUser,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "immutablereleases"}}}
-		if err := suite.api.Create(ctx, review); err != nil || review.Status.Allowed {
-			return err
+		allowed, err := operatorMay(ctx, namespace)
+		if err == nil && !allowed {
+			err = errors.New("the operator has no rights in the namespace yet")
 		}
-		return errors.New("the operator has no rights in the namespace yet")
+		return err
 	})
+}
+
+// operatorMay asks whether the operators under test may make releases in a namespace.
+func operatorMay(ctx context.Context, namespace string) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: operatorUser,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: v1alpha1.GroupVersion.Group, Resource: "immutablereleases"}}}
+	err := suite.api.Create(ctx, review)
+	return review.Status.Allowed, err
 }
 
 // newForeignNamespace is one that is not onboarded.
