@@ -76,7 +76,8 @@ func TestNamespaceComesFirst(t *testing.T) {
 		}
 	}
 	for _, u := range list {
-		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}, u.GetKind())
+		clusterScoped := slices.Contains([]string{"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
+			"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}, u.GetKind())
 		if !clusterScoped && u.GetNamespace() != "stele-system" {
 			t.Errorf("%s %s is in namespace %q", u.GetKind(), u.GetName(), u.GetNamespace())
 		}
@@ -84,7 +85,7 @@ func TestNamespaceComesFirst(t *testing.T) {
 }
 
 func TestEveryFolderRenders(t *testing.T) {
-	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "namespace", "default"} {
+	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "namespace", "admission", "default"} {
 		if len(objects(t, folder)) == 0 {
 			t.Errorf("config/%s holds nothing", folder)
 		}
