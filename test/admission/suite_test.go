@@ -74,7 +74,7 @@ func run(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("start the API server: %w", err)
 	}
 	defer func() { _ = env.Stop() }()
-	suite.config.QPS = -1
+	suite.config.QPS, suite.config.WarningHandler = -1, rest.NoWarnings{}
 	admin, err := env.AddUser(ctrlenvtest.User{Name: "root", Groups: []string{"system:masters"}}, nil)
 	if err != nil {
 		return 1, err
@@ -140,8 +140,107 @@ func prepare(ctx context.Context, folder string) error {
 			return fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 		}
 	}
+	if err := populate(ctx); err != nil {
+		return err
+	}
 	return eventually(ctx, func() error { return inForce(ctx) })
 }
+
+// populate makes, as the operator, what the requests are about.
+func populate(ctx context.Context) error {
+	operator, err := others()["operator"]()
+	if err != nil {
+		return err
+	}
+	all, err := kinds()
+	if err != nil {
+		return err
+	}
+	for _, namespace := range []string{enforced, ordinary} {
+		for _, k := range all {
+			for _, flavour := range []string{versioned, stable, plain} {
+				u := k.as(flavour, namespace, flavour)
+				err := eventually(ctx, func() error {
+					_, err := operator.dyn.Resource(k.gvr).Namespace(namespace).Create(ctx, u, metav1.CreateOptions{})
+					return client.IgnoreAlreadyExists(err)
+				})
+				if err != nil {
+					return fmt.Errorf("%s %s: %w", k.name(), flavour, err)
+				}
+			}
+		}
+	}
+	return errors.Join(populateTracks(ctx, operator), populateSystem(ctx))
+}
+
+// populateTracks makes tracks with a release that they run, and in "idle" one that runs none.
+func populateTracks(ctx context.Context, operator *identity) error {
+	for _, namespace := range []string{enforced, ordinary, "closed", "busy", "idle"} {
+		u := track(namespace, "shop")
+		u.SetFinalizers([]string{"finalizers.stele.dev/track"})
+		made, err := operator.dyn.Resource(tracks).Namespace(namespace).Create(ctx, u, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		rel, err := operator.dyn.Resource(releases).Namespace(namespace).Create(ctx, aRelease(namespace), metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		if namespace == "idle" {
+			continue
+		}
+		made.Object["status"] = map[string]any{"activeRelease": rel.GetName()}
+		if _, err := operator.dyn.Resource(tracks).Namespace(namespace).UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	pod := object(schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, "closed", plain)
+	pod.Object["spec"] = map[string]any{"containers": []any{map[string]any{"name": "c", "image": "x"}}}
+	_, err := operator.dyn.Resource(pods).Namespace("closed").Create(ctx, pod, metav1.CreateOptions{})
+	return err
+}
+
+// populateSystem makes an archive, and a ReplicaSet and a pod with the operator's account, as who makes them.
+func populateSystem(ctx context.Context) error {
+	make := func(user string, extra map[string][]string, gvr schema.GroupVersionResource, u *unstructured.Unstructured) error {
+		i, err := impersonated("", user, []string{"system:masters"}, extra)
+		if err != nil {
+			return err
+		}
+		u.SetNamespace(system)
+		_, err = i.dyn.Resource(gvr).Namespace(system).Create(ctx, u, metav1.CreateOptions{})
+		return err
+	}
+	all, err := decode([]byte(systemObjects))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		make(operatorUser, map[string][]string{podUID: {"0"}}, secrets, all[0]),
+		make(kubeSystem+"deployment-controller", nil, schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, all[1]),
+		make(kubeSystem+"replicaset-controller", nil, pods, all[2]))
+}
+
+const systemObjects = `
+apiVersion: v1
+kind: Secret
+metadata: {name: archive.0}
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: stele-0}
+spec:
+  selector: {matchLabels: {app: x}}
+  template: {metadata: {labels: {app: x}}, spec: {serviceAccountName: stele, containers: [{name: c, image: x}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stele-0}
+spec:
+  serviceAccountName: stele
+  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+  containers: [{name: c, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]
+`
 
 // newClient works on objects without types, and looks for kinds that it does not know.
 func newClient(config *rest.Config) (client.Client, error) {
@@ -245,5 +344,3 @@ func object(gvk schema.GroupVersionKind, namespace, name string) *unstructured.U
 	u.SetName(name)
 	return u
 }
-
-var everyDryRun = metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}
