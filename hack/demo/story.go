@@ -157,7 +157,8 @@ func (s *story) refused(ctx context.Context, args ...string) error {
 	case !strings.Contains(err.Error(), "stele-"):
 		return fmt.Errorf("not refused by a policy of Stele: %w", err)
 	}
-	s.t.output(wrap(afterLast(err.Error(), "exit status 1: ")))
+	_, said, _ := strings.Cut(err.Error(), "exit status 1: ")
+	s.t.output(wrap(said))
 	return nil
 }
 
