@@ -72,7 +72,7 @@ type attack struct {
 	args  []string
 	input string
 	env   []string
-	// policy that refuses it, by the name that its messages begin with; "" where the answer comes from elsewhere.
+	// policy that refuses it, by the name that its messages begin with (a regular expression); "" where the answer comes from elsewhere.
 	policy string
 	// about is what the message names: the release, the track, the object.
 	about string
@@ -100,7 +100,7 @@ func (s *story) attempt(by attacker, a attack) string {
 	}
 	said := strings.Join(strings.Fields(err.Error()), " ")
 	_, said, _ = strings.Cut(said, "exit status 1: ")
-	if !strings.Contains(said, a.policy+": ") {
+	if !regexp.MustCompile(a.policy+": ").MatchString(said) {
 		if !by.mighty && strings.Contains(said, "is forbidden: User") {
 			return ""
 		}

@@ -167,7 +167,8 @@ func (s *story) onPods(release, pod string) []attack {
 	binding := fmt.Sprintf(`{"apiVersion":"v1","kind":"Binding","metadata":{"name":%q},"target":{"kind":"Node","name":"fake-node-1"}}`, pod)
 	return []attack{
 		inside("a shell", "exec", pod, "--", "sh"),
-		inside("a shell by way of the Deployment", "exec", "deploy/web"+suffixOf(release), "--", "sh"),
+		{name: "a shell by way of the Deployment", args: []string{"exec", "deploy/web" + suffixOf(release), "--", "sh"}, policy: "stele-subresources",
+			about: "web" + suffixOf(release)},
 		inside("its terminal", "attach", pod),
 		inside("its port", "port-forward", pod, ":8080"),
 		inside("a file", "cp", pod+":/etc/passwd", s.TempDir()+"/passwd"),
@@ -217,7 +218,9 @@ func (s *story) onNeighbours(release string) []attack {
 		of("deletion of the configuration", "delete", "cm", "config"+suffixOf(release)),
 		of("deletion of the Secret", "delete", "secret", "secret"+suffixOf(release)),
 		of("deletion of the budget", "delete", "pdb", "web"+suffixOf(release)),
-		of("other bounds of the autoscaler", "patch", "hpa", "web"+suffixOf(release), "-p", `{"spec":{"maxReplicas":99}}`),
+		// Two policies refuse it; the API server tells of one.
+		{name: "other bounds of the autoscaler", args: []string{"patch", "hpa", "web" + suffixOf(release), "-p", `{"spec":{"maxReplicas":99}}`},
+			policy: "stele-(objects|autoscalers)", about: "web" + suffixOf(release)},
 		{name: "another autoscaler", args: []string{"create", "-f", "-"}, input: autoscaler("evil", 7, 9), policy: "stele-autoscalers", about: "evil"},
 		// kubectl tries an older version after it was refused, and tells of that.
 		{name: "another autoscaler in one word", args: []string{"autoscale", "sts/db", "--min=3", "--max=9", "--name=evil"}},
