@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/controllers/breakglass"
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -108,6 +109,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}
+	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the break-glass controller: %w", err)
+	}
 	return setupProbes(mgr)
 }
 
@@ -125,7 +129,7 @@ func operatorNamespace(flag string) (string, error) {
 
 // findKinds says what to do when the cluster does not know our kinds. Without, the caches would wait for them for minutes.
 func findKinds(c client.Client) error {
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease"} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind} {
 		gk := v1alpha1.GroupVersion.WithKind(kind).GroupKind()
 		_, err := c.RESTMapper().RESTMapping(gk, v1alpha1.GroupVersion.Version)
 		switch {

@@ -16,13 +16,13 @@ func TestFindKinds(t *testing.T) {
 	half := apimeta.NewDefaultRESTMapper(nil)
 	half.Add(v1alpha1.GroupVersion.WithKind("ReleaseTrack"), apimeta.RESTScopeNamespace)
 	whole := apimeta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease"} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", "BreakGlass"} {
 		whole.Add(v1alpha1.GroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
 	}
 	for name, tc := range map[string]struct {
 		mapper apimeta.RESTMapper
 		kind   string
-	}{"none is installed": {empty, "ReleaseTrack"}, "one is missing": {half, "ImmutableRelease"}, "both are there": {whole, ""}} {
+	}{"none is installed": {empty, "ReleaseTrack"}, "one is missing": {half, "ImmutableRelease"}, "all are there": {whole, ""}} {
 		t.Run(name, func(t *testing.T) {
 			err := findKinds(fake.NewClientBuilder().WithRESTMapper(tc.mapper).Build())
 			switch {

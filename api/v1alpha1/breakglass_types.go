@@ -11,6 +11,16 @@ const (
 	BreakGlassAccount = "break-glass"
 )
 
+// Reasons of events of a BreakGlass.
+const (
+	// BreakGlassOpenedReason: a grant was noted.
+	BreakGlassOpenedReason = "BreakGlassOpened"
+	// BreakGlassEndedReason: a grant was removed from spec, by the operator because it was over or by a person.
+	BreakGlassEndedReason = "BreakGlassEnded"
+	// BreakGlassClosedReason: no grant names some namespaces any more, and their pods are replaced.
+	BreakGlassClosedReason = "NamespacesClosed"
+)
+
 // BreakGlassSpec says who may do by hand, and for how long, what the admission policies deny.
 type BreakGlassSpec struct {
 	// grants, each for one user. At most 50. Default: none, and then nobody gets a token.
@@ -20,11 +30,13 @@ type BreakGlassSpec struct {
 	Grants []BreakGlassGrant `json:"grants,omitempty"`
 }
 
-// BreakGlassGrant lets one user ask for tokens of the service account break-glass.
+// BreakGlassGrant lets one user ask for tokens of the service account break-glass. Who writes it is somebody else: a grant to oneself is
+// denied. Tokens carry no grant: each is let through in the namespaces of all of them.
 type BreakGlassGrant struct {
-	// user name as the API server knows it (kubectl auth whoami).
+	// user name as the API server knows it (kubectl auth whoami). Not the account break-glass itself, which could renew its own tokens.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!(self.startsWith('system:serviceaccount:') && self.endsWith(':break-glass'))",message="a grant is for a person, not for the account break-glass"
 	// +required
 	User string `json:"user"`
 	// namespaces in which tokens are let through.
@@ -41,7 +53,9 @@ type BreakGlassGrant struct {
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$`
 	// +required
 	ReasonCode string `json:"reasonCode"`
-	// until when: no token is given whose life goes on after it, and none lives longer than 4 h.
+	// until when, in RFC 3339: "2026-03-03T18:00:00Z". The API server takes no token any more by then: one is given only when its life ends
+	// 90 seconds before, and none for longer than 4 h. A grant that has ended is removed by the operator.
+	// +kubebuilder:validation:XValidation:rule="self > timestamp('2000-01-01T00:00:00Z')",message="until is a time as RFC 3339 writes it: 2026-03-03T18:00:00Z"
 	// +required
 	Until metav1.Time `json:"until"`
 }
@@ -51,12 +65,13 @@ type BreakGlassStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// open are the grants that may be used, or whose end has not been dealt with.
+	// open are the grants that the operator has taken note of and whose end it has not: only such a grant can be removed.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
 	// +optional
 	Open []OpenGrant `json:"open,omitempty"`
-	// ended says when the last grant for a namespace has ended: what was begun in it before then is run again, with new pods.
+	// ended says when a namespace was closed, because no grant names it any more: what was begun in it before then is run again, with new
+	// pods. Of more than 1000 namespaces, those that were closed first are dropped.
 	// +listType=map
 	// +listMapKey=namespace
 	// +kubebuilder:validation:MaxItems=1000

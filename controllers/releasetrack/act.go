@@ -101,7 +101,7 @@ func (r *Reconciler) try(ctx context.Context, s *scope, step release.Step) (bool
 // repeatable steps change the cluster and are asked for until the cache shows it; the others change facts of a release.
 func repeatable(kind release.StepKind) bool {
 	switch kind {
-	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Switch, release.Confirm:
+	case release.Terminate, release.StopRecreate, release.MakeRecreate, release.ApplyInPlace, release.Reapply, release.ReplacePods, release.Switch, release.Confirm:
 		return true
 	default:
 		return false
@@ -130,6 +130,10 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 		return r.makeRecreate(ctx, s, rel)
 	case release.ApplyInPlace:
 		return r.applyInPlace(ctx, s, rel, step.Run)
+	case release.Reapply:
+		return r.reapply(ctx, s, rel)
+	case release.ReplacePods:
+		return r.replacePods(ctx, s, step.Pods)
 	case release.Overlap:
 		return r.overlap(ctx, s, rel)
 	case release.Switch:
@@ -192,6 +196,8 @@ func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	}
 	// What has ended in the active run stays noted; a new run starts its Jobs anew.
 	status.Jobs = slices.DeleteFunc(status.Jobs, func(j v1alpha1.ReleaseJob) bool { return j.Run != status.ActiveRun })
+	dropBaseline(rel, true, status.ActiveRun)
+	r.noteReplaced(s, rel)
 	delete(s.memory.swept, rel.Name)
 	s.memory.begun = release.RunKey{Release: rel.Name, Run: step.Run}
 	removeCondition(rel, v1alpha1.DeletableCondition, v1alpha1.HealthyCondition)
@@ -215,6 +221,7 @@ func (r *Reconciler) activate(ctx context.Context, s *scope, rel *v1alpha1.Immut
 		rel.Status.Observation = v1alpha1.ObservationRunning
 	}
 	rel.Status.ActiveRun = rel.Status.Run
+	carryBaseline(rel, s.releases[s.plan.Active])
 	rel.Status.Times.Activated = r.activationTime(s, rel)
 	rolloutSeconds.Observe(rel.Status.Times.Activated.Sub(rel.Status.Times.Staged.Time).Seconds())
 	s.track.Status.ActiveRelease = rel.Name
@@ -241,6 +248,7 @@ func (r *Reconciler) activationTime(s *scope, rel *v1alpha1.ImmutableRelease) *m
 
 // supersede records that a release takes no traffic any more.
 func (r *Reconciler) supersede(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
+	dropBaseline(rel, false, rel.Status.Run)
 	rel.Status.ActiveRun = 0
 	rel.Status.Outcome = step.Outcome
 	rel.Status.Times.Superseded = r.microNow()

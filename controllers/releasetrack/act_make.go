@@ -44,7 +44,7 @@ func (r *Reconciler) makeRun(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	if err := r.makeStable(ctx, s, rel, st); err != nil {
 		return err
 	}
-	var config, workloads []*unstructured.Unstructured
+	var config, workloads []*render.StampedObject
 	for i := range st.Objects {
 		o := &st.Objects[i]
 		if o.Class != v1alpha1.ClassVersioned || o.AtSwitch {
@@ -53,44 +53,45 @@ func (r *Reconciler) makeRun(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 		switch o.Object.GetKind() {
 		case "Deployment":
 			r.startAtScale(s, st, o)
-			workloads = append(workloads, o.Object)
+			workloads = append(workloads, o)
 		case "Pod":
-			workloads = append(workloads, o.Object)
+			workloads = append(workloads, o)
 		case "Job":
 			if release.JobResult(rel, key.Run, o.Source.Object.GetName()) == "" {
-				workloads = append(workloads, o.Object)
+				workloads = append(workloads, o)
 			}
 		default:
-			config = append(config, o.Object)
+			config = append(config, o)
 		}
 	}
-	if err := r.createAll(ctx, config); err != nil {
+	if err := r.createAll(ctx, s, rel, st, config); err != nil {
 		return err
 	}
-	if err := r.createAll(ctx, workloads); err != nil {
+	if err := r.createAll(ctx, s, rel, st, workloads); err != nil {
 		return err
 	}
 	s.memory.made[key] = true
 	return nil
 }
 
-// createAll creates objects side by side; the first refusal or error in their order is returned.
-func (r *Reconciler) createAll(ctx context.Context, objects []*unstructured.Unstructured) error {
-	errs := make([]error, len(objects))
+// createAll creates objects of the last run side by side; the first refusal or error in their order is returned.
+func (r *Reconciler) createAll(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, objects []*render.StampedObject) error {
+	errs, made := make([]error, len(objects)), make([]*unstructured.Unstructured, len(objects))
 	slots := make(chan struct{}, parallelWrites)
 	var wg sync.WaitGroup
 	for i, o := range objects {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			errs[i] = r.Writer.Create(ctx, o)
+			made[i], errs[i] = r.Writer.Create(ctx, o.Object)
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
+	for i, o := range objects {
+		if errs[i] != nil {
+			return errs[i]
 		}
+		s.noteMade(rel, rel.Status.Run, st, o, made[i])
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (r *Reconciler) makeStable(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		case own == apply.Absent && o.Class == v1alpha1.ClassStable && s.withheld(rel, o):
 			err = r.Writer.DryRun(ctx, o.Object)
 		case own == apply.Absent && o.Class == v1alpha1.ClassStable:
-			err = r.Writer.Apply(ctx, o.Object)
+			err = r.applyOne(ctx, s, rel, st, o)
 		case own == apply.Ours && r.mayBeRefused(s, o):
 			err = r.Writer.DryRun(ctx, o.Object)
 		}
@@ -261,13 +262,13 @@ func (r *Reconciler) makeRecreate(ctx context.Context, s *scope, rel *v1alpha1.I
 	if err != nil {
 		return err
 	}
-	var objects []*unstructured.Unstructured
-	for _, o := range st.Objects {
-		if o.Class == v1alpha1.ClassRecreate {
-			objects = append(objects, o.Object)
+	var objects []*render.StampedObject
+	for i := range st.Objects {
+		if st.Objects[i].Class == v1alpha1.ClassRecreate {
+			objects = append(objects, &st.Objects[i])
 		}
 	}
-	return r.createAll(ctx, objects)
+	return r.createAll(ctx, s, rel, st, objects)
 }
 
 // applyInPlace gives InPlace workloads the content of a run; one whose content is the same already is not touched. Pods of the content
@@ -292,7 +293,7 @@ func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.I
 		if live == o.Source.Content {
 			continue
 		}
-		if err := r.takeAndApply(ctx, s, o); err != nil {
+		if err := r.takeAndApply(ctx, s, rel, st, o); err != nil {
 			return err
 		}
 		if live == "" {
@@ -306,7 +307,7 @@ func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.I
 }
 
 // takeAndApply applies a Stable or InPlace object, taking it over first when a person has permitted it.
-func (r *Reconciler) takeAndApply(ctx context.Context, s *scope, o *render.StampedObject) error {
+func (r *Reconciler) takeAndApply(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, o *render.StampedObject) error {
 	own, err := r.own(ctx, s, o)
 	if err != nil {
 		return err
@@ -316,5 +317,14 @@ func (r *Reconciler) takeAndApply(ctx context.Context, s *scope, o *render.Stamp
 			return kube.Classify(err, apply.Describe(o.Object))
 		}
 	}
-	return r.Writer.Apply(ctx, o.Object)
+	return r.applyOne(ctx, s, rel, st, o)
+}
+
+// applyOne applies a Stable or InPlace object for a release, and notes what came of it.
+func (r *Reconciler) applyOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, o *render.StampedObject) error {
+	live, err := r.Writer.Apply(ctx, o.Object)
+	if err == nil {
+		s.noteMade(rel, max(rel.Status.Run, 1), st, o, live)
+	}
+	return err
 }

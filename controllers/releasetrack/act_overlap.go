@@ -35,7 +35,7 @@ func (r *Reconciler) overlap(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 			"metadata", "annotations", v1alpha1.OverlapAnnotation); err != nil {
 			return err
 		}
-		if err := r.takeAndApply(ctx, s, &wide); err != nil {
+		if err := r.takeAndApply(ctx, s, rel, st, &wide); err != nil {
 			return err
 		}
 	}

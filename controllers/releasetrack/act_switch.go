@@ -40,12 +40,12 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services {
 				continue
 			}
-			if err := r.moveOne(ctx, s, rel, o, key); err != nil {
+			if err := r.moveOne(ctx, s, rel, st, o, key); err != nil {
 				return err
 			}
 		}
 	}
-	if err := r.tuneInPlace(ctx, s, st, s.releases[s.plan.Active]); err != nil {
+	if err := r.tuneInPlace(ctx, s, rel, st, s.releases[s.plan.Active]); err != nil {
 		return err
 	}
 	if key.Release == rel.Name {
@@ -59,7 +59,7 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 
 // moveOne applies an object that the switch must move. One that was withheld may be missing though it is as in the active release:
 // somebody has deleted it.
-func (r *Reconciler) moveOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, o *render.StampedObject, key release.RunKey) error {
+func (r *Reconciler) moveOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, o *render.StampedObject, key release.RunKey) error {
 	must := r.mustMove(s, o, key)
 	if !must && s.manual() && rel.Status.ActiveRun == 0 && bringsTraffic(o) {
 		own, err := r.own(ctx, s, o)
@@ -71,12 +71,12 @@ func (r *Reconciler) moveOne(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	if !must {
 		return nil
 	}
-	return r.takeAndApply(ctx, s, o)
+	return r.takeAndApply(ctx, s, rel, st, o)
 }
 
 // tuneInPlace applies what InPlace workloads have otherwise than in another release besides their content (replicas, labels). They
 // keep the pod template that they have, names of an earlier run's config included, so that no pod is replaced.
-func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamped, other *v1alpha1.ImmutableRelease) error {
+func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, other *v1alpha1.ImmutableRelease) error {
 	for i := range st.Objects {
 		o := &st.Objects[i]
 		if o.Class != v1alpha1.ClassInPlace || other == nil || !differs(other, o) {
@@ -86,11 +86,12 @@ func (r *Reconciler) tuneInPlace(ctx context.Context, s *scope, st *render.Stamp
 		if template == nil || content != o.Source.Content {
 			continue
 		}
-		tuned := o.Object.DeepCopy()
-		if err := unstructured.SetNestedMap(tuned.Object, template, "spec", "template"); err != nil {
+		tuned := *o
+		tuned.Object = o.Object.DeepCopy()
+		if err := unstructured.SetNestedMap(tuned.Object.Object, template, "spec", "template"); err != nil {
 			return err
 		}
-		if err := r.Writer.Apply(ctx, tuned); err != nil {
+		if err := r.applyOne(ctx, s, rel, st, &tuned); err != nil {
 			return err
 		}
 	}
@@ -142,12 +143,16 @@ func (r *Reconciler) replaceAtSwitch(ctx context.Context, s *scope, rel *v1alpha
 			}
 		}
 	}
-	for _, o := range st.Objects {
-		if o.AtSwitch {
-			if err := r.Writer.Create(ctx, o.Object); err != nil {
-				return err
-			}
+	for i := range st.Objects {
+		o := &st.Objects[i]
+		if !o.AtSwitch {
+			continue
 		}
+		live, err := r.Writer.Create(ctx, o.Object)
+		if err != nil {
+			return err
+		}
+		s.noteMade(rel, key.Run, st, o, live)
 	}
 	r.noteMissed(s, rel, st, from)
 	return nil

@@ -89,7 +89,7 @@ func (r *Reconciler) undoInPlace(ctx context.Context, s *scope, rel *v1alpha1.Im
 			u.note(r.deleteMade(ctx, rel, key))
 		case old.Source.Content == content, !applied && live.Content != content:
 		default:
-			err := r.Writer.Apply(ctx, old.Object)
+			err := r.applyOne(ctx, s, s.releases[s.plan.Active], good, old)
 			if err == nil {
 				err = r.deleteBroken(ctx, s, content)
 			}
@@ -144,26 +144,33 @@ func (r *Reconciler) undoSwitch(ctx context.Context, s *scope, rel *v1alpha1.Imm
 			if o.Class != v1alpha1.ClassStable || (o.Object.GetKind() == "Service") != services || !moves {
 				continue
 			}
-			if err := r.giveBack(ctx, s, o); err != nil && o.Narrow {
+			if err := r.giveBack(ctx, s, good, o); err != nil && o.Narrow {
 				u.must(err)
 			} else {
 				u.note(err)
 			}
 		}
 	}
-	u.note(r.tuneInPlace(ctx, s, good, rel))
-	for _, o := range good.Objects {
+	active := s.releases[s.plan.Active]
+	u.note(r.tuneInPlace(ctx, s, active, good, rel))
+	for i := range good.Objects {
+		o := &good.Objects[i]
 		if o.AtSwitch && !isWorkload(release.ObjectKey{Group: o.Object.GroupVersionKind().Group, Kind: o.Object.GetKind()}) {
-			u.note(r.Writer.Create(ctx, o.Object))
+			live, err := r.Writer.Create(ctx, o.Object)
+			if err == nil {
+				s.noteMade(active, s.plan.ActiveRun.Run, good, o, live)
+			}
+			u.note(err)
 		}
 	}
 }
 
 // giveBack applies an object as the active release has it, unless it is so already: what the cluster refused to change may be
 // refused again.
-func (r *Reconciler) giveBack(ctx context.Context, s *scope, o *render.StampedObject) error {
+func (r *Reconciler) giveBack(ctx context.Context, s *scope, good *render.Stamped, o *render.StampedObject) error {
+	active := s.releases[s.plan.Active]
 	if !o.Narrow && o.Source.RefersVersioned {
-		return r.takeAndApply(ctx, s, o)
+		return r.takeAndApply(ctx, s, active, good, o)
 	}
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(o.Object.GroupVersionKind())
@@ -174,7 +181,7 @@ func (r *Reconciler) giveBack(ctx context.Context, s *scope, o *render.StampedOb
 	if client.IgnoreNotFound(err) != nil {
 		return kube.Classify(err, apply.Describe(o.Object))
 	}
-	return r.takeAndApply(ctx, s, o)
+	return r.takeAndApply(ctx, s, active, good, o)
 }
 
 func sameSelector(a, b *unstructured.Unstructured) bool {

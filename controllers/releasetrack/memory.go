@@ -51,6 +51,11 @@ type trackMemory struct {
 	questions map[string]*question
 	// told are digests that registries have told while others were missing, by release name: one that is slow gets on from try to try.
 	told map[string][]v1alpha1.ResolvedImage
+	// watched are the objects of the active run that are watched for drift; verified is what live reads of them have found.
+	watched  *watchedRun
+	verified map[objectID]verdict
+	// baselines are what was noted of objects of releases and is not written yet, by release name.
+	baselines map[string][]v1alpha1.ObjectBaseline
 	// waiting is since when counters and messages alone differ from what is stored, by release name; "" is the track.
 	waiting map[string]time.Time
 	// unwritten is the track's status whose write was put off. After a crash, the next look at Git finds the same again.
@@ -89,6 +94,7 @@ func (m *memory) of(key types.NamespacedName, uid types.UID) *trackMemory {
 			made: map[release.RunKey]bool{}, swept: map[string]string{}, adopting: map[string]string{},
 			tried: map[attempt]time.Time{}, blocked: map[attempt]*blockage{}, waiting: map[string]time.Time{}, questions: map[string]*question{},
 			told: map[string][]v1alpha1.ResolvedImage{}, ended: map[string]endedPods{},
+			verified: map[objectID]verdict{}, baselines: map[string][]v1alpha1.ObjectBaseline{},
 		}
 		m.tracks[key] = t
 	}
@@ -143,6 +149,7 @@ func (t *trackMemory) forgetRelease(name string) {
 	delete(t.adopting, name)
 	maps.DeleteFunc(t.blocked, func(a attempt, _ *blockage) bool { return a.run.Release == name })
 	delete(t.waiting, name)
+	delete(t.baselines, name)
 	delete(t.questions, name)
 	delete(t.told, name)
 	maps.DeleteFunc(t.made, func(key release.RunKey, _ bool) bool { return key.Release == name })

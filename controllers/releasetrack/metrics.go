@@ -22,6 +22,9 @@ var (
 	imagesResolved = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_image_resolutions_total", Help: "Tags of images that a registry was asked about, by result (Resolved, NotFound, Unauthorized, Unreachable or Invalid).",
 	}, []string{"result"})
+	driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stele_drift_total", Help: "Objects of active releases that were changed or deleted behind the operator's back, by what was done about it.",
+	}, []string{"namespace", "track", "kind", "change", "answer"})
 	rolloutSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "stele_rollout_duration_seconds", Help: "Time from the beginning of a run to the end of its traffic switch.",
 		Buckets: []float64{0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800},
@@ -29,7 +32,7 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, rolloutSeconds)
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, driftFound, rolloutSeconds)
 }
 
 // measured are the conditions that have a metric.
@@ -50,6 +53,7 @@ func measureTrack(t *v1alpha1.ReleaseTrack) {
 
 func forgetMetrics(key types.NamespacedName) {
 	trackCondition.DeletePartialMatch(prometheus.Labels{"namespace": key.Namespace, "track": key.Name})
+	driftFound.DeletePartialMatch(prometheus.Labels{"namespace": key.Namespace, "track": key.Name})
 }
 
 // resultOf names a finished look for the metric.

@@ -3,6 +3,7 @@ package releasetrack
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -65,6 +66,9 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 func (s *scope) addRelease(r *v1alpha1.ImmutableRelease) {
 	s.releases[r.Name] = r
 	s.written[r.Name] = *r.Status.DeepCopy()
+	if noted, ok := s.memory.baselines[r.Name]; ok {
+		r.Status.Baseline = slices.Clone(noted)
+	}
 }
 
 func (s *scope) key() types.NamespacedName { return client.ObjectKeyFromObject(s.track) }

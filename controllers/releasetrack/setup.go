@@ -45,6 +45,9 @@ func CacheOptions() cache.Options {
 	for _, obj := range followed() {
 		byObject[obj] = cache.ByObject{Label: ofTracks}
 	}
+	for _, obj := range noted() {
+		byObject[obj] = cache.ByObject{Label: ofTracks}
+	}
 	return cache.Options{ByObject: byObject, DefaultTransform: cache.TransformStripManagedFields()}
 }
 
@@ -81,12 +84,16 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		For(&v1alpha1.ReleaseTrack{}, builder.WithPredicates(specOrMetadataChanged())).
 		Watches(&v1alpha1.ImmutableRelease{}, handler.EnqueueRequestsFromMapFunc(releaseToTrack)).
 		WatchesRawSource(source.Channel(r.Git.Events(), &handler.EnqueueRequestForObject{}))
+	b = r.watchBreakGlass(b)
 	for _, obj := range labelled {
 		if _, isPod := obj.(*corev1.Pod); isPod {
 			b = b.Watches(obj, r.podHandler())
 			continue
 		}
 		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(labelToTrack))
+	}
+	for _, obj := range noted() {
+		b = b.Watches(obj, handler.EnqueueRequestsFromMapFunc(labelToTrack), builder.WithPredicates(noteworthy()))
 	}
 	return b.Complete(r)
 }
@@ -97,6 +104,17 @@ func specOrMetadataChanged() predicate.Predicate {
 		predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 			return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 		}})
+}
+
+// noteworthy leaves out changes of status, as far as metadata tell.
+func noteworthy() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		old, now := "", ""
+		if hasGeneration(e.ObjectNew.GetObjectKind().GroupVersionKind()) {
+			old, now = contentOfSpec(e.ObjectOld), contentOfSpec(e.ObjectNew)
+		}
+		return stateOf(e.ObjectOld, old) != stateOf(e.ObjectNew, now)
+	}}
 }
 
 func indexByLabel(obj client.Object) []string {

@@ -47,6 +47,7 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	rel.Status.Terminated.Confirmed = stored.Terminated.Confirmed + ended.confirmed
 	rel.Status.Terminated.Unconfirmed = stored.Terminated.Unconfirmed + ended.unconfirmed
 	release.Describe(rel, s.view, s.plan, blocked)
+	r.tellLeft(rel, stored.Drift)
 	if service := s.memory.adopting[rel.Name]; service != "" && release.IsStaging(rel) && rel.Status.ActiveRun == 0 {
 		release.SetCondition(&rel.Status.Conditions, rel.Generation, v1alpha1.ServingCondition, false, v1alpha1.SharesTrafficReason, fmt.Sprintf(
 			"Service %s is taken over at the switch; until then it sends traffic to old and new pods alike where its selector fits both", service))
@@ -67,6 +68,7 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	}
 	s.written[rel.Name] = *rel.Status.DeepCopy()
 	delete(s.memory.waiting, rel.Name)
+	delete(s.memory.baselines, rel.Name)
 	s.memory.endedWritten(rel.Name, ended)
 	return nil
 }
@@ -95,6 +97,7 @@ func onlyProgress(a, b v1alpha1.ImmutableReleaseStatus) bool {
 func withoutProgress(s v1alpha1.ImmutableReleaseStatus) v1alpha1.ImmutableReleaseStatus {
 	s = *s.DeepCopy()
 	s.Replicas, s.Terminated = v1alpha1.ReleaseReplicas{}, v1alpha1.ReleaseTerminated{}
+	s.Baseline = nil // written with the next fact; after a crash it is found again
 	clearMessages(s.Conditions)
 	return s
 }

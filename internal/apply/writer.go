@@ -28,34 +28,49 @@ func Describe(u *unstructured.Unstructured) string {
 	return fmt.Sprintf("%s %s/%s", u.GetKind(), u.GetNamespace(), u.GetName())
 }
 
-// Create creates an object of a run. When it exists already it must be the very one that this run makes (an answer was
-// lost, or the operator was killed after the write); anything else is somebody else's and is not touched.
-func (w *Writer) Create(ctx context.Context, u *unstructured.Unstructured) error {
-	err := w.Client.Create(ctx, u.DeepCopy(), client.FieldOwner(FieldManager))
+// Create creates an object of a run and returns it as the API server stored it. When it exists already it must be the very one that
+// this run makes (an answer was lost, or the operator was killed after the write); anything else is somebody else's and is not touched.
+func (w *Writer) Create(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	made := u.DeepCopy()
+	err := w.Client.Create(ctx, made, client.FieldOwner(FieldManager))
 	if !apierrors.IsAlreadyExists(err) {
-		return kube.Classify(err, Describe(u))
+		return made, kube.Classify(err, Describe(u))
 	}
-	live, err := w.Metadata(ctx, u)
+	live, err := w.Live(ctx, u)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if live == nil {
-		return fmt.Errorf("%s exists and does not; trying again", Describe(u))
+		return nil, fmt.Errorf("%s exists and does not; trying again", Describe(u))
 	}
 	if !sameOrigin(live, u) {
-		return kube.Refuse(v1alpha1.ObjectOwnedReason, fmt.Sprintf(
+		return nil, kube.Refuse(v1alpha1.ObjectOwnedReason, fmt.Sprintf(
 			"%s exists already and was not made by this run; delete it, or rename the object in Git", Describe(u)))
 	}
-	return nil
+	return live, nil
 }
 
-func sameOrigin(live *metav1.PartialObjectMetadata, want *unstructured.Unstructured) bool {
+func sameOrigin(live, want *unstructured.Unstructured) bool {
 	for _, label := range []string{v1alpha1.TrackLabel, v1alpha1.ReleaseLabel, v1alpha1.RunLabel} {
-		if live.Labels[label] != want.GetLabels()[label] {
+		if live.GetLabels()[label] != want.GetLabels()[label] {
 			return false
 		}
 	}
-	return live.Annotations[v1alpha1.DigestAnnotation] == want.GetAnnotations()[v1alpha1.DigestAnnotation]
+	return live.GetAnnotations()[v1alpha1.DigestAnnotation] == want.GetAnnotations()[v1alpha1.DigestAnnotation]
+}
+
+// Live reads an object live; nil when it does not exist.
+func (w *Writer) Live(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(u.GroupVersionKind())
+	err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), live)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, kube.Classify(err, Describe(u))
+	}
+	return live, nil
 }
 
 // Metadata reads an object's metadata live; nil when it does not exist.
@@ -105,11 +120,12 @@ func (w *Writer) Own(ctx context.Context, u *unstructured.Unstructured, track st
 		Describe(u), u.GetNamespace(), u.GetKind(), u.GetName(), v1alpha1.AdoptAnnotation, track))
 }
 
-// Apply applies a Stable or InPlace object server-side. The caller knows that it is absent or the track's own.
-func (w *Writer) Apply(ctx context.Context, u *unstructured.Unstructured) error {
-	u = u.DeepCopy()
-	err := w.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldManager), client.ForceOwnership)
-	return kube.Classify(err, Describe(u))
+// Apply applies a Stable or InPlace object server-side, and returns it as the API server stored it. The caller knows that it is absent or
+// the track's own.
+func (w *Writer) Apply(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	applied := u.DeepCopy()
+	err := w.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(FieldManager), client.ForceOwnership)
+	return applied, kube.Classify(err, Describe(u))
 }
 
 // DryRun asks what Apply would answer, and writes nothing.

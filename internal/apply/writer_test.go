@@ -59,7 +59,7 @@ func TestCreateAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := &Writer{Client: fake.NewClientBuilder().WithObjects(stampedConfig(tc.there)).Build()}
 			want := stampedConfig()
-			err := w.Create(t.Context(), want)
+			_, err := w.Create(t.Context(), want)
 			if reasonOf(err) != tc.want || (tc.want == "" && err != nil) {
 				t.Errorf("got %v, want reason %q", err, tc.want)
 			}
@@ -78,7 +78,7 @@ func TestCreateThatIsGoneWhenLookedAt(t *testing.T) {
 	w := &Writer{Client: fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error { return exists },
 	}).Build()}
-	err := w.Create(t.Context(), stampedConfig())
+	_, err := w.Create(t.Context(), stampedConfig())
 	if err == nil || reasonOf(err) != "" {
 		t.Errorf("got %v, want an error that is tried again at once", err)
 	}

@@ -16,6 +16,9 @@ const asOperator = `User "system:serviceaccount:stele-system:stele" cannot `
 
 func TestMissingRight(t *testing.T) {
 	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	webhook := *apierrors.NewForbidden(deployments, "web", errors.New("x"))
+	webhook.ErrStatus.Message = `admission webhook "a.example" denied the request: deployments.apps "web" is forbidden: ` + asOperator +
+		`create resource "deployments" in API group "apps" in the namespace "shop"`
 	cases := map[string]struct {
 		err  error
 		want Right // none: RBAC did not refuse it
@@ -42,16 +45,13 @@ func TestMissingRight(t *testing.T) {
 		"a policy denies": {apierrors.NewForbidden(deployments, "web", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: released objects are not changed")), Right{}},
 		"a policy that quotes what RBAC says": {apierrors.NewForbidden(deployments, "web", errors.New("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: forbidden: "+asOperator+
 			`create resource "deployments" in API group "apps" in the namespace "shop"`)), Right{}},
-		"a webhook that quotes what RBAC says": {&apierrors.StatusError{ErrStatus: apierrors.NewForbidden(deployments, "web", errors.New("x")).ErrStatus}, Right{}},
+		"a webhook that quotes what RBAC says": {&webhook, Right{}},
 		"an admission plugin says cannot":      {apierrors.NewForbidden(deployments, "web", errors.New("cannot set blockOwnerDeletion in this case")), Right{}},
 		"no resource":                          {apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(asOperator+`get path "/metrics"`)), Right{}},
 		"another status":                       {apierrors.NewBadRequest("forbidden: " + asOperator + `create resource "deployments" in API group "apps" in the namespace "shop"`), Right{}},
 		"no status":                            {errors.New("forbidden: " + asOperator + `create resource "deployments" in API group "apps" in the namespace "shop"`), Right{}},
 		"no error":                             {nil, Right{}},
 	}
-	webhook := cases["a webhook that quotes what RBAC says"].err.(*apierrors.StatusError)
-	webhook.ErrStatus.Message = `admission webhook "a.example" denied the request: deployments.apps "web" is forbidden: ` + asOperator +
-		`create resource "deployments" in API group "apps" in the namespace "shop"`
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, ok := MissingRight(tc.err)

@@ -33,19 +33,29 @@ func (p *planner) keepActive() {
 		p.begin(r, "a restart was asked for")
 		return
 	}
+	if p.replace(r) {
+		return
+	}
 	if p.restartFailed() {
-		p.plan.Stalled[r.Name] = Problem{v1alpha1.RestartFailedReason,
-			fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", r.Status.Run, r.Status.ActiveRun)}
+		p.plan.Stalled[r.Name] = p.notAgain()
 		return
 	}
 	if key, gone := p.missing(); gone {
 		p.begin(r, fmt.Sprintf("%s %s of the active run is gone", key.Kind, key.Name))
+		return
 	}
+	p.replaceDrifted()
 }
 
 // restartFailed: the last run of the active release did not make it beside the one that serves.
 func (p *planner) restartFailed() bool {
 	return p.active.Status.Run > p.active.Status.ActiveRun && p.active.Status.Outcome != v1alpha1.OutcomePreempted
+}
+
+// notAgain says that the last run of the active release did not make it.
+func (p *planner) notAgain() Problem {
+	return Problem{v1alpha1.RestartFailedReason,
+		fmt.Sprintf("run %d of this release did not become healthy; run %d serves on", p.active.Status.Run, p.active.Status.ActiveRun)}
 }
 
 // refused: the cluster, or a registry, does not let the release begin.
@@ -71,7 +81,7 @@ func (p *planner) needsRun() bool {
 		return false // nothing can be run of it
 	}
 	_, gone := p.missing()
-	return p.view.Track.Restart != "" || gone && !p.restartFailed()
+	return p.view.Track.Restart != "" || p.outdated(p.active) || (gone || p.driftNeedsRun()) && !p.restartFailed()
 }
 
 // keepInPlace makes InPlace workloads of the active release again, as they were, when they were deleted. They have no run.

@@ -46,6 +46,8 @@ func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
 	d.jobs()
 	d.verdict()
 	d.selfContained()
+	d.mutated()
+	d.drift()
 	d.health()
 	d.ending()
 	d.summary()

@@ -110,6 +110,9 @@ func stepString(s Step) string {
 		}
 		out += " of " + strings.Join(keys, ",")
 	}
+	if len(s.Pods) > 0 {
+		out += " " + strings.Join(s.Pods, ",")
+	}
 	if s.Outcome != "" {
 		out += " " + string(s.Outcome)
 	}

@@ -2,6 +2,7 @@ package release
 
 import (
 	"slices"
+	"time"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -180,6 +181,8 @@ func (m *model) checkSettled() {
 	if a == nil {
 		return
 	}
+	m.checkReplaced(a)
+	m.checkDrift(a, Decide(m.view()))
 	key := ActiveKey(a)
 	for _, name := range m.archives[a.Name].Services {
 		s := m.services[name]
@@ -196,6 +199,18 @@ func (m *model) checkSettled() {
 	for object, want := range m.archives[a.Name].InPlace {
 		if m.inPlace[object] == nil || m.inPlace[object].content != want {
 			m.violate("%s does not have the content of active %s", object.Name, a.Name)
+		}
+	}
+}
+
+// checkReplaced: nothing serves that was begun before break-glass ended, unless the run that was to replace it has failed.
+func (m *model) checkReplaced(a *v1alpha1.ImmutableRelease) {
+	if timeOf(a.Status.Times.Staged).Before(m.track.ReplaceBefore) {
+		m.violate("%s was begun before break-glass ended, and was not run again", a.Name)
+	}
+	for object := range m.archives[a.Name].InPlace {
+		if w := m.inPlace[object]; w != nil && w.since.Before(m.track.ReplaceBefore.Truncate(time.Second)) {
+			m.violate("the pod of %s is older than the end of break-glass", object.Name)
 		}
 	}
 }

@@ -60,6 +60,10 @@ type model struct {
 
 	refused map[string]time.Time
 
+	// What somebody has changed: objects of a run, and objects that keep their names.
+	drifted map[RunKey][]Drift
+	bent    []Drift
+
 	// What the invariants look back at.
 	served     bool             // some release was active once
 	lastRun    map[string]int32 // the highest run of a release in its status
@@ -119,7 +123,7 @@ func newModel(rng *rand.Rand) *model {
 		runs: map[RunKey]*modelRun{}, inPlace: map[ObjectKey]*modelInPlace{}, services: map[string]*modelService{}, config: map[RunKey]bool{}, jobsDone: map[RunKey]bool{},
 		swept: map[string]string{}, made: map[RunKey]bool{},
 		lastRun: map[string]int32{}, wasHealthy: map[RunKey]bool{}, damaged: map[RunKey]bool{}, failed: map[string]bool{},
-		done: map[StepKind]int{}, agreed: map[string]bool{}, refused: map[string]time.Time{}, rng: rng,
+		done: map[StepKind]int{}, agreed: map[string]bool{}, refused: map[string]time.Time{}, drifted: map[RunKey][]Drift{}, rng: rng,
 	}
 }
 
@@ -207,7 +211,8 @@ func (m *model) view() View {
 		Contents: map[string]*Content{}, Broken: map[string]Problem{}, Runs: map[RunKey]Run{}, InPlace: map[ObjectKey]InPlace{},
 		Traffic: map[string]Traffic{}, Switched: m.switched, Swept: m.swept, Overlapped: m.overlapped, OverlapSince: m.overlapSince,
 	}
-	v.Refused = maps.Clone(m.refused)
+	v.Refused, v.InPlacePods = maps.Clone(m.refused), map[ObjectKey][]InPlacePod{}
+	v.Drift = m.drift()
 	if m.known {
 		v.SwitchRefused = m.picky
 	}
@@ -232,6 +237,7 @@ func (m *model) view() View {
 			health = Current
 		}
 		v.InPlace[key] = InPlace{Workload{Health: health, Message: "rolling"}, w.content}
+		v.InPlacePods[key] = []InPlacePod{{Name: key.Name + "-0", Created: w.since.Truncate(time.Second), Ready: health == Current}}
 	}
 	for name, s := range m.services {
 		t := Traffic{Selects: s.selects, Overlap: s.overlap, Endpoints: maps.Clone(s.endpoints)}
@@ -564,9 +570,14 @@ func (m *model) do(s Step) {
 		}
 	case ApplyInPlace:
 		m.applyInPlace(content)
+	case Reapply:
+		m.reapply(r)
+	case ReplacePods:
+		m.replacePods(s.Pods)
 	case Overlap:
 		m.overlap(r, content)
 	case Switch:
+		m.bent = nil
 		m.moveTraffic(r, content)
 	case Activate:
 		if r.Status.Times.Activated == nil && m.track.Observe > 0 {
@@ -608,6 +619,7 @@ func (m *model) begin(r *v1alpha1.ImmutableRelease, s Step) {
 		return
 	}
 	delete(m.refused, r.Name)
+	m.answer(r, v1alpha1.DriftNewRun)
 	if pin := m.release(m.track.Pin); pin != nil && m.pinnable(pin) && r != pin && r != m.active() {
 		m.violate("%s is begun while %s is pinned", r.Name, pin.Name)
 	}
@@ -693,6 +705,15 @@ func (m *model) make(key RunKey, content *Content) {
 		}
 	}
 	m.made[key] = true
+}
+
+func (m *model) replacePods(names []string) {
+	for key, w := range m.inPlace {
+		if slices.Contains(names, key.Name+"-0") {
+			m.logf("a pod of %s is replaced", key.Name)
+			w.since = m.now
+		}
+	}
 }
 
 func (m *model) applyInPlace(content *Content) {

@@ -36,6 +36,10 @@ const (
 	MakeRecreate StepKind = "MakeRecreate"
 	// ApplyInPlace gives InPlace workloads the run's content.
 	ApplyInPlace StepKind = "ApplyInPlace"
+	// Reapply applies, or creates, objects of the active run again that were changed or deleted behind the operator's back.
+	Reapply StepKind = "Reapply"
+	// ReplacePods deletes the Pods of InPlace workloads, whose controllers make them again.
+	ReplacePods StepKind = "ReplacePods"
 	// Overlap lets the Services that both releases have unchanged select the pods of both.
 	Overlap StepKind = "Overlap"
 	// Switch moves Services, applies changed Stable objects and creates what starts at the switch.
@@ -69,7 +73,9 @@ type Step struct {
 	// Shared run whose workloads are used (Begin).
 	Shared *RunKey
 	// Keys of other runs that the step is about (StopRecreate).
-	Keys    []RunKey
+	Keys []RunKey
+	// Pods by name (ReplacePods).
+	Pods    []string
 	Outcome v1alpha1.ReleaseOutcome
 	Message string
 }
@@ -87,6 +93,8 @@ type Plan struct {
 	Waiting map[string]Problem
 	// Stalled says, by release name, what will not go on by itself.
 	Stalled map[string]Problem
+	// Drift of the active run, with what is to be done about it.
+	Drift []v1alpha1.ObjectDrift
 	// Wake is the next moment at which time alone changes the plan; zero: none.
 	Wake time.Time
 }
@@ -101,10 +109,13 @@ func Decide(v View) Plan {
 	}
 	p.findActive()
 	p.findStaging()
+	p.judgeDrift()
 	p.observe()
 	p.choose()
 	p.skipPassedOver()
+	p.reapply()
 	p.advance()
+	p.replaceInPlace()
 	p.endOldRuns()
 	p.retire()
 	p.forget()

@@ -30,9 +30,9 @@ func TestSimulation(t *testing.T) {
 					done[kind] += n
 				}
 			}
-			for _, kind := range []StepKind{Skip, Resolve, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Switch, Activate,
+			for _, kind := range []StepKind{Skip, Resolve, Begin, Make, StopRecreate, MakeRecreate, ApplyInPlace, Reapply, ReplacePods, Switch, Activate,
 				Supersede, Fail, Stand, Promote, Overlap, Pass, Condemn, Resume, Terminate, Confirm, Sweep, Prune, Forget} {
-				if done[kind] < 20 {
+				if done[kind] < 15 {
 					t.Errorf("%s happened %d times only: the simulation no longer tests it", kind, done[kind])
 				}
 			}
@@ -102,12 +102,17 @@ func (m *model) happen() {
 	case n < 92:
 		m.logf("pin removed")
 		m.track.Pin = ""
+	case n < 94 && m.chance(0.4):
+		m.logf("break-glass ends")
+		m.track.ReplaceBefore = m.now
 	case n < 94:
 		m.restart("upgrade")
 	case n < 96 && m.chance(0.6):
 		m.fallIll()
 	case n < 96:
 		m.sicken()
+	case n < 98 && m.chance(0.4):
+		m.tamper()
 	case n < 98:
 		m.vandalise()
 	case n < 99 && m.chance(0.25):
@@ -359,6 +364,12 @@ func (m *model) settle() {
 		func() {},
 		func() { m.pass(1000 * time.Hour) }, // whatever was kept for its age may go
 		func() { m.restart("in a settled world") },
+		func() {
+			if m.chance(0.5) {
+				m.logf("break-glass ends in a settled world")
+				m.track.ReplaceBefore = m.now
+			}
+		},
 	} {
 		next()
 		if m.rest(); len(m.violations) > 0 {

@@ -53,6 +53,8 @@ func (p *planner) whyEndNow() string {
 		return fmt.Sprintf("it uses the workloads of release %s, which have become unhealthy", p.active.Name)
 	case IsStandby(p.staging) && p.waitsForPerson(p.staging) && p.needsRun():
 		return fmt.Sprintf("release %s has to be run again first", p.active.Name)
+	case IsStandby(p.staging) && p.outdated(p.staging) && !p.committed():
+		return "it was begun before break-glass ended; it has to be run again"
 	case p.damagedStandby() != "" && !p.committed():
 		return p.damagedStandby() + " is gone; it has to be run again"
 	}
@@ -113,7 +115,7 @@ func (p *planner) begin(r *v1alpha1.ImmutableRelease, why string) {
 	}
 	step := Step{Kind: Begin, Release: r.Name, Run: run + 1, Message: why}
 	if run == 0 && p.active != nil && !p.rejected(p.active) && !p.rollingBack() && r.Spec.WorkloadsFrom == p.active.Name &&
-		slices.Equal(Images(r), Images(p.active)) && p.workloadsLive() {
+		slices.Equal(Images(r), Images(p.active)) && p.workloadsLive() && !p.outdated(p.active) {
 		key := ActiveKey(p.active)
 		step.Shared = &key
 	}

@@ -35,6 +35,10 @@ type View struct {
 	Runs map[RunKey]Run
 	// InPlace workloads of the track that exist, by name in Git.
 	InPlace map[ObjectKey]InPlace
+	// Drift of the active run, in any order.
+	Drift []Drift
+	// InPlacePods are their pods, without those that are being deleted. Filled when Track.ReplaceBefore is set.
+	InPlacePods map[ObjectKey][]InPlacePod
 	// Traffic of the Services of the track that exist, by name.
 	Traffic map[string]Traffic
 	// Switched is the run for which every step of the switch was done by this process; it is done again after a restart.
@@ -73,7 +77,11 @@ type Track struct {
 	// Head is the release of the newest commit that changes the path.
 	Head string
 	// Restart is what the annotation stele.dev/restart says and nobody has answered yet; empty: nothing.
-	Restart             string
+	Restart string
+	// ReportDrift: drift is said and not answered.
+	ReportDrift bool
+	// ReplaceBefore is when the namespace was closed after break-glass: what was begun before then is run again. Zero: never.
+	ReplaceBefore       time.Time
 	ProgressDeadline    time.Duration
 	Drain               time.Duration
 	Overlap             time.Duration

@@ -12,6 +12,7 @@ import (
 
 var (
 	tracks     = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "releasetracks"}
+	glasses    = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "breakglasses"}
 	releases   = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "immutablereleases"}
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	pods       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
@@ -74,6 +75,7 @@ func aRelease(namespace string) *unstructured.Unstructured {
 	const digest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	u := object(releases.GroupVersion().WithKind("ImmutableRelease"), namespace, releaseName)
 	u.SetLabels(map[string]string{"stele.dev/track": "shop"})
+	u.SetFinalizers([]string{"finalizers.stele.dev/release"})
 	item := func(kind, name string) any {
 		return map[string]any{"kind": kind, "namespace": namespace, "name": name, "class": "Stable", "digest": digest}
 	}
@@ -136,6 +138,26 @@ func canaries() []canary {
 			return i.create(ctx, secrets, object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "archive.0"))
 		})},
 		{"stele-break-glass-scope", by("break-glass", func(ctx context.Context, i *identity) error { return i.create(ctx, configMaps, labelled("closed")) })},
+		{"stele-break-glass", by("masters", func(ctx context.Context, i *identity) error {
+			u := object(schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}, system, "break-glass")
+			return i.create(ctx, accounts, u, "token")
+		})},
+		{"stele-break-glass-account", by("masters", func(ctx context.Context, i *identity) error {
+			u := object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "for-ever")
+			u.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "break-glass"})
+			u.Object["type"] = "kubernetes.io/service-account-token"
+			return i.create(ctx, secrets, u)
+		})},
+		{"stele-break-glass-grants", by("masters", func(ctx context.Context, i *identity) error {
+			return i.patch(ctx, glasses, "", "cluster", `{"status":{"observedGeneration":7}}`, "status")
+		})},
+		{"stele-break-glass-credential", func(ctx context.Context) error {
+			i, err := impersonated("break-glass-in-name-only", breakUser, []string{"system:masters"}, nil)
+			if err != nil {
+				return err
+			}
+			return i.create(ctx, configMaps, labelled(enforced))
+		}},
 		{"stele-break-glass-tracks", by("break-glass", func(ctx context.Context, i *identity) error {
 			return i.patch(ctx, tracks, ordinary, "shop", `{"spec":{"suspend":true}}`)
 		})},

@@ -64,8 +64,12 @@ func others() map[string]func() (*identity, error) {
 		"masters":      as("masters", "root"),
 		"tenant":       func() (*identity, error) { return impersonated("tenant", "tenant", nil, nil) },
 		"installer":    as("installer", "stele-installer", "stele:installers"),
-		"break-glass":  as("break-glass", breakUser, "system:serviceaccounts"),
-		"node":         as("node", "system:node:node", "system:nodes"),
+		// With a credential, as a token has one.
+		"break-glass": func() (*identity, error) {
+			return impersonated("break-glass", breakUser, []string{"system:masters", "system:serviceaccounts"},
+				map[string][]string{"authentication.kubernetes.io/credential-id": {"JTI=0c0ffee0"}})
+		},
+		"node": as("node", "system:node:node", "system:nodes"),
 		// A user name alone makes no node.
 		"node-in-name-only": as("node-in-name-only", "system:node:node"),
 		"add-on":            as("add-on", kubeSystem+"default", "system:serviceaccounts", "system:serviceaccounts:kube-system"),

@@ -141,14 +141,12 @@ func ask(t *testing.T, who map[string]*identity, rows []row) []string {
 	return lines
 }
 
-// concerns: everybody is asked about the actions that matter most. About the others only those controllers are asked that may do something
-// to the resource, besides people: the rest are strangers to every policy, and no two strangers differ.
+// concerns: everybody is asked about the actions that matter most. About the other actions on an object only those controllers are asked that
+// may do something to the resource, besides people: the rest are strangers to every policy, and no two strangers differ.
 func concerns(r row, name string) bool {
-	if _, ours := others()[name]; ours || strings.HasSuffix(name, "token") {
-		return true
-	}
-	return !slices.Contains([]string{"create plain", "forge label", "remove our label", "add finalizer", "annotate versioned", "annotate stable", "adopt plain",
-		"delete plain", "change content of stable", "change content of plain"}, r.action) || partners(r.resource)[name]
+	_, controller := classified[name]
+	_, ofKind := may(ofObjects, r.resource, r.action)
+	return !controller || !ofKind || slices.Contains([]string{"create", "change our annotation", "delete"}, r.action) || partners(r.resource)[name]
 }
 
 // partners are all that any rule names for a resource.

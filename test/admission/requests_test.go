@@ -106,10 +106,6 @@ func whole(k kind, namespace string) []request {
 			if err != nil {
 				return err
 			}
-			live.SetResourceVersion("")
-			if k.custom { // they take no update without
-				live.SetResourceVersion(mustGet(ctx, i, k.gvr, namespace, versioned).GetResourceVersion())
-			}
 			live.SetAnnotations(map[string]string{"stele.dev/digest": "sha256:1"})
 			_, err = i.dyn.Resource(k.gvr).Namespace(namespace).Update(ctx, live, dryUpdate)
 			return err

@@ -326,7 +326,8 @@ func decode(data []byte) ([]*unstructured.Unstructured, error) {
 
 // deniedBy returns the policy of ours that has denied a request, or nothing.
 func deniedBy(err error) string {
-	if err == nil || !apierrors.IsForbidden(err) {
+	// One that could not be asked refuses with another reason than Forbidden.
+	if err == nil || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return ""
 	}
 	_, rest, ok := strings.Cut(err.Error(), "ValidatingAdmissionPolicy '")

@@ -87,6 +87,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.suspend":                     {[]any{true, false}, []any{"true", 1}},
 		"spec.serviceAccountName":          {[]any{"deployer", "a", "a.b-c"}, []any{nil, "", "Deployer", "-a", "a-", "a/b", "a b", long(254), 5}},
 		"spec.gates.images":                {[]any{"Resolve", "Require", "Ignore", nil}, []any{"resolve", "Warn", "", true}},
+		"spec.drift":                       {[]any{"Replace", "Report", nil}, []any{"replace", "Ignore", "", true}},
 		"spec.deletionPolicy":              {[]any{"Delete", "Orphan", nil}, []any{"delete", "Keep", "", true}},
 		"spec.pin":                         {[]any{"shop-1f2e3d4c5b", nil}, []any{"Shop", "a_b", "../x", "a.b", "-a", long(64)}},
 		"spec.ignore": {
@@ -187,7 +188,7 @@ func TestTrackDefaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := map[string]any{
-				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete",
+				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete", "drift": "Replace",
 				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
 				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m",
 					"promotion": "Automatic", "overlap": "0s", "observe": "0s"},

@@ -45,7 +45,6 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	cfg := rest.CopyConfig(suite.config)
 	cfg.Impersonate = rest.ImpersonationConfig{UserName: operatorUser,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"}}
-	cfg.Wrap(used.wrap)
 	if opts.transport != nil {
 		cfg.Wrap(opts.transport)
 	}

@@ -1,0 +1,185 @@
+package release
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+)
+
+// Drift is an object of the active run that is not what the operator made it.
+type Drift struct {
+	// Key of the object in Git; for a pod, kind Pod and the name of its workload.
+	Key   ObjectKey
+	Class v1alpha1.ObjectClass
+	// Change: whether it was changed or deleted.
+	Change v1alpha1.DriftChange
+	// Paths that differ, and the programs that own them.
+	Paths, Managers []string
+}
+
+// CompareDrift orders drift by object.
+func CompareDrift(a, b Drift) int {
+	return cmp.Or(cmp.Compare(a.Key.Group, b.Key.Group), cmp.Compare(a.Key.Kind, b.Key.Kind), cmp.Compare(a.Key.Name, b.Key.Name))
+}
+
+// judgeDrift says what is to be done about each object that has drifted. A new run is begun when nothing else is under way (keepActive).
+func (p *planner) judgeDrift() {
+	if p.active == nil {
+		return
+	}
+	for _, d := range slices.SortedFunc(slices.Values(p.view.Drift), CompareDrift) {
+		p.plan.Drift = append(p.plan.Drift, v1alpha1.ObjectDrift{Group: d.Key.Group, Kind: d.Key.Kind, Name: d.Key.Name, Run: p.active.Status.ActiveRun,
+			Change: d.Change, Paths: d.Paths, Managers: d.Managers, Answer: p.answerTo(d)})
+	}
+}
+
+// answerTo: what is deleted comes back; what is changed is replaced once. The same change again, after that, is left to people: two
+// that undo each other's work would go on for ever.
+func (p *planner) answerTo(d Drift) v1alpha1.DriftAnswer {
+	keepsName := d.Class == v1alpha1.ClassStable || d.Class == v1alpha1.ClassInPlace
+	switch {
+	case p.view.Track.ReportDrift:
+		return v1alpha1.DriftReported
+	case d.Change == v1alpha1.DriftDeleted:
+		return v1alpha1.DriftApplied
+	case p.answered(d, keepsName):
+		return v1alpha1.DriftStalled
+	case keepsName:
+		return v1alpha1.DriftApplied
+	}
+	return v1alpha1.DriftNewRun
+}
+
+// answered: the same change was answered before. A new run answers what was found in the run before it; while it is on its way, the old
+// one still shows the change.
+func (p *planner) answered(d Drift, keepsName bool) bool {
+	return slices.ContainsFunc(p.active.Status.Drift, func(o v1alpha1.ObjectDrift) bool {
+		replaced := o.Answer == v1alpha1.DriftApplied && keepsName || o.Answer == v1alpha1.DriftNewRun && o.Run < p.active.Status.ActiveRun
+		return replaced && sameDrift(o, d)
+	})
+}
+
+func sameDrift(o v1alpha1.ObjectDrift, d Drift) bool {
+	return o.Group == d.Key.Group && o.Kind == d.Key.Kind && o.Name == d.Key.Name && o.Change == d.Change &&
+		slices.Equal(o.Paths, d.Paths) && slices.Equal(o.Managers, d.Managers)
+}
+
+// reapply applies again what keeps its name, makes again what was deleted, and says what is not answered any more. It waits for a rollout, but not
+// for one that waits for a person.
+func (p *planner) reapply() {
+	r := p.active
+	if r == nil {
+		return
+	}
+	var stalled []string
+	apply := false
+	for _, d := range p.plan.Drift {
+		switch d.Answer {
+		case v1alpha1.DriftApplied:
+			apply = true
+		case v1alpha1.DriftStalled:
+			stalled = append(stalled, DescribeDrift(d))
+		}
+	}
+	if apply && (p.staging == nil || IsStandby(p.staging) && p.waitsForPerson(p.staging)) {
+		p.add(Step{Kind: Reapply, Release: r.Name, Run: r.Status.ActiveRun})
+	}
+	if p.driftNeedsRun() && p.restartFailed() {
+		p.plan.Stalled[r.Name] = p.notAgain()
+	}
+	if len(stalled) > 0 {
+		p.plan.Stalled[r.Name] = Problem{v1alpha1.DriftRepeatedReason, "changed again in the same way after it was replaced once: " + strings.Join(stalled, "; ") +
+			". Find who does it; put the change into Git, or undo it by hand"}
+	}
+}
+
+// replaceDrifted begins the release anew when an object of its run was changed that is never updated.
+func (p *planner) replaceDrifted() {
+	var again []string
+	for _, d := range p.plan.Drift {
+		if d.Answer == v1alpha1.DriftNewRun {
+			again = append(again, DescribeDrift(d))
+		}
+	}
+	if len(again) > 0 {
+		p.begin(p.active, "changed behind the operator's back: "+strings.Join(again, "; "))
+	}
+}
+
+// driftNeedsRun: an object of the active run has to be replaced by a new run.
+func (p *planner) driftNeedsRun() bool {
+	return slices.ContainsFunc(p.plan.Drift, func(d v1alpha1.ObjectDrift) bool { return d.Answer == v1alpha1.DriftNewRun })
+}
+
+// DescribeDrift says in words what has happened to an object.
+func DescribeDrift(d v1alpha1.ObjectDrift) string {
+	out := d.Kind + " " + d.Name
+	switch {
+	case d.Change == v1alpha1.DriftDeleted:
+		return out + " was deleted"
+	case len(d.Paths) == 0:
+		out += " is not the object that the operator made"
+	default:
+		out += ": " + strings.Join(d.Paths, ", ")
+	}
+	if len(d.Managers) > 0 {
+		out += fmt.Sprintf(" (by %s)", strings.Join(d.Managers, ", "))
+	}
+	return out
+}
+
+// drift says what differs now, and what was done about it. What is not answered by a step is noted here, once.
+func (d *describer) drift() {
+	if d.r.Name != d.plan.Active || len(d.plan.Drift) == 0 {
+		d.remove(v1alpha1.DriftedCondition)
+		return
+	}
+	var words []string
+	for _, each := range d.plan.Drift {
+		words = append(words, DescribeDrift(each))
+		if each.Answer == v1alpha1.DriftReported || each.Answer == v1alpha1.DriftStalled {
+			NoteDrift(d.r, each, d.view)
+		}
+	}
+	d.set(v1alpha1.DriftedCondition, true, v1alpha1.ObjectsChangedReason, strings.Join(words, "; "))
+}
+
+// maxDrift is the maximum of status.drift.
+const maxDrift = 20
+
+// NoteDrift keeps what was found and answered, unless it is the very same as before.
+func NoteDrift(r *v1alpha1.ImmutableRelease, found v1alpha1.ObjectDrift, v View) bool {
+	key := Drift{Key: ObjectKey{found.Group, found.Kind, found.Name}, Change: found.Change, Paths: found.Paths, Managers: found.Managers}
+	again := found.Answer == v1alpha1.DriftApplied // each time is one
+	if !again && slices.ContainsFunc(r.Status.Drift, func(o v1alpha1.ObjectDrift) bool {
+		return o.Run == found.Run && o.Answer == found.Answer && sameDrift(o, key)
+	}) {
+		return false
+	}
+	found.Seen = microTime(v.Now)
+	r.Status.Drift = append(r.Status.Drift, found)
+	if over := len(r.Status.Drift) - maxDrift; over > 0 {
+		r.Status.Drift = slices.Clone(r.Status.Drift[over:])
+	}
+	return true
+}
+
+// mutated says what the cluster made otherwise than it was asked to.
+func (d *describer) mutated() {
+	run := max(d.r.Status.ActiveRun, d.r.Status.Run)
+	var words []string
+	for _, b := range d.r.Status.Baseline {
+		if len(b.Mutated) > 0 && b.Run == run && (d.r.Status.ActiveRun > 0 || IsStaging(d.r)) {
+			words = append(words, fmt.Sprintf("%s %s: %s", b.Kind, b.Name, strings.Join(b.Mutated, ", ")))
+		}
+	}
+	if len(words) == 0 {
+		d.remove(v1alpha1.MutatedCondition)
+		return
+	}
+	slices.Sort(words)
+	d.set(v1alpha1.MutatedCondition, true, v1alpha1.ChangedAtAdmissionReason, "the cluster changed what was created: "+strings.Join(words, "; "))
+}
