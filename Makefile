@@ -87,11 +87,11 @@ lint: ## Lint the code.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster, with the race detector.
-	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench)
+	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/admission -e /test/bench)
 
 .PHONY: test-env
 test-env: ## Run the tests against a real API server.
-	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -timeout 10m ./test/envtest/...
+	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -p 1 -timeout 10m ./test/envtest/... ./test/admission/...
 
 .PHONY: test-e2e
 test-e2e: bin/stele ## Run the tests on the embedded cluster.
@@ -153,7 +153,7 @@ run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONF
 .PHONY: deploy
 deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...
 	@$(NEED_CLUSTER)
-	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side -f -
+	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side $(AS_INSTALLER) -f -
 
 .PHONY: onboard
 onboard: ## Let the operator work in a namespace, which is made if missing: make onboard NAMESPACE=shop KUBECONFIG=...
@@ -169,8 +169,8 @@ offboard: ## Take a namespace without tracks back: make offboard NAMESPACE=shop 
 undeploy: ## Remove what deploy applied; workloads stay.
 	@$(NEED_CLUSTER)
 	@# The CRDs first: the operator must still be there to let go of tracks and releases.
-	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found --timeout 2m -k config/crd
-	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found -f -
+	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found --timeout 2m $(AS_INSTALLER) -k config/crd
+	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found $(AS_INSTALLER) -f -
 
 .PHONY: clean
 clean: ## Remove build results. Clusters are stopped with cluster-down.
@@ -179,6 +179,9 @@ clean: ## Remove build results. Clusters are stopped with cluster-down.
 # kubectl of the embedded cluster that KUBECONFIG belongs to, of the one called NAME, else the one in PATH.
 CLUSTER_KUBECTL = $(if $(wildcard $(dir $(KUBECONFIG))state.json),$(dir $(KUBECONFIG))bin/kubectl)
 KUBECTL = $(firstword $(wildcard $(CLUSTER_KUBECTL) $(CLUSTER_DIR)/$(NAME)/bin/kubectl) kubectl)
+
+# Who may install, change and remove the operator: config/admission/installation.yaml. Whoever may impersonate the group may do it.
+AS_INSTALLER = --as=stele-installer --as-group=stele:installers --as-group=system:masters
 
 # Ends a recipe that needs a cluster when there is no such kubeconfig. A list of files is left to who reads it.
 NEED_CLUSTER = file=$(KUBECONFIG); [[ "$$file" == *:* || -e "$$file" ]] || \

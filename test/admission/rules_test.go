@@ -95,9 +95,9 @@ var ofSubresources = map[string][]string{
 
 var scalersOf = []string{"horizontal-pod-autoscaler", "keda", "controller-manager", "break-glass"}
 
-// mayAutoscale: autoscalers come from Git, with a label or without.
+// mayAutoscale: autoscalers come from Git, those without a label of ours, too.
 func mayAutoscale(resource, action string) ([]string, bool) {
-	if !slices.Contains(autoscalers, resource) || !slices.Contains([]string{"create", "create plain", "change content", "change content of stable", "change content of plain"}, action) {
+	if !slices.Contains(autoscalers, resource) || !slices.Contains([]string{"create plain", "change content of plain"}, action) {
 		return nil, false
 	}
 	who := append(slices.Clone(stele), "break-glass")
