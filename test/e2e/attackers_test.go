@@ -100,7 +100,7 @@ func (s *story) attempt(by attacker, a attack) string {
 	}
 	said := strings.Join(strings.Fields(err.Error()), " ")
 	_, said, _ = strings.Cut(said, "exit status 1: ")
-	if !regexp.MustCompile(a.policy+": ").MatchString(said) {
+	if !regexp.MustCompile(a.policy + ": ").MatchString(said) {
 		if !by.mighty && strings.Contains(said, "is forbidden: User") {
 			return ""
 		}
