@@ -89,28 +89,16 @@ func (f *driftFinder) target(ctx context.Context, t target) {
 	if t.gvk.Kind == "Job" && t.class != v1alpha1.ClassStable && release.JobResult(f.rel, f.watched.run.Run, t.key.Name) != "" {
 		return
 	}
+	of, ok := f.state(ctx, t)
+	if !ok {
+		return
+	}
 	id := objectID{t.gvk.Kind, t.name}
 	old, known := f.s.memory.verified[id]
-	of := ""
-	if !t.seldom {
-		obj, err := f.r.cached(ctx, f.s, t)
-		switch {
-		case err != nil:
-			ctrl.LoggerFrom(ctx).Info("an object cannot be read from the cache", "kind", t.gvk.Kind, "error", err.Error())
-			return
-		case obj == nil && followsKind(t.gvk) && isWorkload(t.key):
-			return // the planner runs the release again for it
-		case obj != nil && !obj.GetDeletionTimestamp().IsZero():
-			return // it is on its way out, and will be seen gone
-		case obj != nil:
-			of = stateOf(obj, contentOfSpec(obj))
-		}
-	}
-	fresh := known && old.of == of && (of != "" || f.now.Before(old.at.Add(scanEvery)))
-	if t.seldom || of == "" {
+	if of == "" {
 		f.s.requeueAfter(scanEvery)
 	}
-	if !fresh {
+	if fresh := known && old.of == of && (of != "" || f.now.Before(old.at.Add(scanEvery))); !fresh {
 		v, err := f.read(ctx, t)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Info("an object cannot be compared with what it was made", "kind", t.gvk.Kind, "error", err.Error())
@@ -126,6 +114,24 @@ func (f *driftFinder) target(ctx context.Context, t target) {
 	if old.drift != nil {
 		f.found = append(f.found, *old.drift)
 	}
+}
+
+// state is what the cache tells of an object; empty: nothing that can be relied upon. false: it is not to be looked at now.
+func (f *driftFinder) state(ctx context.Context, t target) (string, bool) {
+	if t.seldom {
+		return "", true
+	}
+	obj, err := f.r.cached(ctx, f.s, t)
+	switch {
+	case err != nil:
+		ctrl.LoggerFrom(ctx).Info("an object cannot be read from the cache", "kind", t.gvk.Kind, "error", err.Error())
+		return "", false
+	case obj == nil:
+		return "", !isWorkload(t.key) // the planner runs the release again for a workload
+	case !obj.GetDeletionTimestamp().IsZero():
+		return "", false // it is on its way out, and will be seen gone
+	}
+	return stateOf(obj, contentOfSpec(obj)), true
 }
 
 // read compares one object as it is live; nil: not now.

@@ -190,6 +190,7 @@ var mayWriteEverywhere = map[string][]string{
 	"immutablereleases.stele.dev":               {"patch"},
 	"releasetracks.stele.dev/status":            {"patch"},
 	"immutablereleases.stele.dev/status":        {"patch"},
+	"breakglasses.stele.dev":                    {"patch"}, // expired grants go
 	"breakglasses.stele.dev/status":             {"patch"},
 	"events.events.k8s.io":                      {"create", "patch"},
 	"subjectaccessreviews.authorization.k8s.io": {"create"},

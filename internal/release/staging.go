@@ -212,18 +212,7 @@ func (p *planner) drive() {
 	run := p.view.Runs[key]
 	shared := key.Release != r.Name
 	// A Service that somebody has pointed at a run on standby by hand promotes nothing.
-	if onStandby := IsStandby(r) && p.waitsForPerson(r); onStandby || !p.halfSwitched() {
-		if !shared && !run.Made {
-			p.add(Step{Kind: Make, Release: r.Name, Run: key.Run})
-		}
-		if p.failForJobs(run, content) {
-			return
-		}
-		if p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.stand() || p.waitForRecreate(run, content) || p.waitForInPlace(content) {
-			return
-		}
-	}
-	if p.overlap(key) {
+	if onStandby := IsStandby(r) && p.waitsForPerson(r); (onStandby || !p.halfSwitched()) && p.prepare(run, content, shared) || p.overlap(key) {
 		return
 	}
 	if p.view.Switched != (RunKey{r.Name, r.Status.Run}) {
@@ -238,6 +227,15 @@ func (p *planner) drive() {
 	if p.active != nil && p.active != r {
 		p.add(Step{Kind: Supersede, Release: p.active.Name, Run: p.active.Status.ActiveRun, Outcome: endOutcome(p.active, r)})
 	}
+}
+
+// prepare makes the run and waits until it can take the traffic; it reports whether that is still to come, or will never be.
+func (p *planner) prepare(run Run, content *Content, shared bool) bool {
+	if !shared && !run.Made {
+		p.add(Step{Kind: Make, Release: p.staging.Name, Run: p.staging.Status.Run})
+	}
+	return p.failForJobs(run, content) || p.waitForHealth(run, content.Workloads) || p.waitForJobs(run, content) || p.stand() ||
+		p.waitForRecreate(run, content) || p.waitForInPlace(content)
 }
 
 // waitForHealth waits until every one of the workloads is healthy, and says which is not.
