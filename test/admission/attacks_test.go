@@ -161,6 +161,69 @@ func indexOf(all []kind, name string) int {
 	return -1
 }
 
+// TestForgedEndpoints: an EndpointSlice of somebody else would bring a Service other addresses.
+func TestForgedEndpoints(t *testing.T) {
+	admin := one(t, "masters")
+	all, err := kinds()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := all[indexOf(all, "discovery.k8s.io/endpointslices")]
+	u := k.as(plain, enforced, "forged")
+	u.SetLabels(map[string]string{"kubernetes.io/service-name": versioned})
+	if err := admin.create(t.Context(), k.gvr, u); deniedBy(err) != "stele-forged-labels" {
+		t.Errorf("made for a Service: %v", err)
+	}
+	if err := admin.patch(t.Context(), k.gvr, enforced, plain, `{"metadata":{"labels":{"kubernetes.io/service-name":"versioned"}}}`); deniedBy(err) != "stele-forged-labels" {
+		t.Errorf("given to a Service: %v", err)
+	}
+	if err := controller(t, "endpointslice-controller").create(t.Context(), k.gvr, u); err != nil {
+		t.Errorf("made by its controller: %v", err)
+	}
+}
+
+// TestClaimKeepsItsProtection: the one finalizer of a claim that is Kubernetes' own stays.
+func TestClaimKeepsItsProtection(t *testing.T) {
+	claims := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
+	admin, guard := one(t, "masters"), controller(t, "pvc-protection-controller")
+	_, err := guard.dyn.Resource(claims).Namespace(enforced).Patch(t.Context(), stable, types.MergePatchType,
+		[]byte(`{"metadata":{"finalizers":["kubernetes.io/pvc-protection"]}}`), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.patch(t.Context(), claims, enforced, stable, `{"metadata":{"finalizers":["kubernetes.io/pvc-protection","example.org/snapshot"]}}`); err != nil {
+		t.Errorf("a snapshot is refused: %v", err)
+	}
+	if err := admin.patch(t.Context(), claims, enforced, stable, `{"metadata":{"finalizers":null}}`); deniedBy(err) != "stele-objects" {
+		t.Errorf("the protection is taken away: %v", err)
+	}
+}
+
+// TestLargeObjects: an expression that costs too much is an error, and an error refuses.
+func TestLargeObjects(t *testing.T) {
+	operator, admin := one(t, "operator"), one(t, "masters")
+	u := object(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, enforced, "large")
+	u.SetLabels(map[string]string{"stele.dev/track": "shop"})
+	u.SetAnnotations(map[string]string{"large": strings.Repeat("x", 200<<10)})
+	data := map[string]any{"large": strings.Repeat("x", 500<<10)}
+	for n := range 3000 {
+		data[fmt.Sprintf("k%d", n)] = strings.Repeat("y", 50)
+	}
+	u.Object["data"] = data
+	if _, err := operator.dyn.Resource(configMaps).Namespace(enforced).Create(t.Context(), u, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.patch(t.Context(), configMaps, enforced, "large", `{"metadata":{"annotations":{"a":"b"}}}`); err != nil {
+		t.Errorf("an annotation of others: %v", err)
+	}
+	if err := admin.patch(t.Context(), configMaps, enforced, "large", `{"data":{"k1":"other"}}`); deniedBy(err) != "stele-objects" || !strings.Contains(err.Error(), "track shop") {
+		t.Errorf("changed: %v", err)
+	}
+	if err := operator.patch(t.Context(), configMaps, enforced, "large", `{"data":{"k1":"other"}}`); err != nil {
+		t.Errorf("changed by the operator: %v", err)
+	}
+}
+
 // TestPropagationOfDeletes: no way of deleting is another way.
 func TestPropagationOfDeletes(t *testing.T) {
 	admin := one(t, "masters")

@@ -71,6 +71,7 @@ func ofKind(k kind, namespace string) []request {
 		patch("remove our label", stable, `{"metadata":{"labels":{"stele.dev/track":null}}}`),
 		patch("add owner", versioned, owner),
 		patch("add finalizer", versioned, `{"metadata":{"finalizers":["example.org/hold"]}}`),
+		patch("add finalizer to stable", stable, `{"metadata":{"finalizers":["example.org/hold"]}}`),
 		patch("annotate versioned", versioned, `{"metadata":{"annotations":{"example.org/a":"b"}}}`),
 		patch("annotate stable", stable, `{"metadata":{"annotations":{"example.org/a":"b"}}}`),
 		patch("adopt plain", plain, `{"metadata":{"annotations":{"stele.dev/adopt":"shop"}}}`),

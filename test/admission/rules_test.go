@@ -60,6 +60,9 @@ var ofObjects = []rule{
 		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}})},
 	{action: "add finalizer", always: append(slices.Clone(hands), collector...), also: join(makers, own, map[string][]string{
 		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}})},
+	// Snapshots hold claims, which Stele never deletes.
+	{action: "add finalizer to stable", always: append(slices.Clone(hands), collector...), also: join(makers, own, map[string][]string{
+		"services": balancers, "networking.k8s.io/ingresses": balancers, "keda.sh/scaledobjects": {"keda"}, "persistentvolumeclaims": all})},
 	// Not the makers: a pod without an owner is not taken over.
 	{action: "add owner", always: append(slices.Clone(hands), collector...), also: join(own, map[string][]string{"keda.sh/scaledobjects": {"keda"}})},
 	{action: "delete", always: append(slices.Clone(hands), collector...), also: join(map[string][]string{
