@@ -2,18 +2,13 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
-	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/test/testkit"
 )
@@ -41,26 +36,11 @@ func (s *story) attackers() []attacker {
 	}
 }
 
-// bareToken writes a kubeconfig with a token of the operator's account of the old kind, which belongs to no pod: the controller of
-// tokens makes it for who may make Secrets in the operator's namespace.
+// bareToken writes a kubeconfig with a token of the operator's account that belongs to no pod.
 func (s *story) bareToken() string {
 	s.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: testkit.OperatorNamespace, Name: s.ns + "-bare",
-		Annotations: map[string]string{corev1.ServiceAccountNameKey: testkit.OperatorAccount}}, Type: corev1.SecretTypeServiceAccountToken}
-	s.must(suite.client.Create(s.ctx, secret))
-	s.Cleanup(func() { _ = suite.client.Delete(context.Background(), secret) })
-	s.Eventually(func() error {
-		got := &corev1.Secret{}
-		if err := suite.client.Get(s.ctx, client.ObjectKeyFromObject(secret), got); err != nil {
-			return err
-		}
-		if secret = got; len(got.Data[corev1.ServiceAccountTokenKey]) == 0 {
-			return fmt.Errorf("secret %s has no token yet", got.Name)
-		}
-		return nil
-	}).Should(gomega.Succeed())
-	config := rest.AnonymousClientConfig(suite.cluster.Config)
-	config.BearerToken = string(secret.Data[corev1.ServiceAccountTokenKey])
+	config, err := suite.cluster.BareOperatorConfig(s.ctx)
+	s.must(err)
 	path := filepath.Join(s.TempDir(), "bare.kubeconfig")
 	s.must(testkit.WriteKubeconfig(config, path))
 	return path

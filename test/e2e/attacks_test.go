@@ -263,6 +263,8 @@ spec:
 	}
 	return []attack{
 		{name: "a token of the operator", args: in("create", "token", testkit.OperatorAccount), policy: "stele-identity", about: testkit.OperatorAccount},
+		{name: "a token of it for ever", args: in("create", "-f", "-"), input: "apiVersion: v1\nkind: Secret\nmetadata:\n  name: evil\n" +
+			"  annotations: {kubernetes.io/service-account.name: stele}\ntype: kubernetes.io/service-account-token\n"},
 		{name: "a pod with its account", args: in("create", "-f", "-"), input: pod, policy: "stele-identity", about: "evil"},
 		{name: "another image of it", args: in("set", "image", "deploy/stele", "operator=evil"), policy: "stele-identity", about: "deployments stele"},
 		{name: "its end", args: in("delete", "deploy", "stele"), policy: "stele-identity", about: "deployments stele"},

@@ -71,6 +71,18 @@ func (c *Cluster) As(who rest.ImpersonationConfig) (client.Client, error) {
 // OperatorConfig leads to the API server as the operator: with a token that is bound to a pod of its Deployment, requested by the
 // pod's node, as a kubelet does. Nobody else gets one.
 func (c *Cluster) OperatorConfig(ctx context.Context) (*rest.Config, error) {
+	return c.operatorConfig(ctx, func(pod *corev1.Pod) *authenticationv1.BoundObjectReference {
+		return &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
+	})
+}
+
+// BareOperatorConfig is OperatorConfig with a token that is bound to nothing, as a node may give away: it is the operator's account, and
+// not the operator.
+func (c *Cluster) BareOperatorConfig(ctx context.Context) (*rest.Config, error) {
+	return c.operatorConfig(ctx, func(*corev1.Pod) *authenticationv1.BoundObjectReference { return nil })
+}
+
+func (c *Cluster) operatorConfig(ctx context.Context, bound func(*corev1.Pod) *authenticationv1.BoundObjectReference) (*rest.Config, error) {
 	pod, err := c.operatorPod(ctx)
 	if err != nil {
 		return nil, err
@@ -80,14 +92,16 @@ func (c *Cluster) OperatorConfig(ctx context.Context) (*rest.Config, error) {
 		return nil, err
 	}
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: ptr.To(int64(tokenLife.Seconds())),
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+		ExpirationSeconds: ptr.To(int64(tokenLife.Seconds())), BoundObjectRef: bound(pod),
 	}}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: OperatorNamespace, Name: OperatorAccount}}
 	if err := node.SubResource("token").Create(ctx, account, token); err != nil {
 		return nil, fmt.Errorf("request a token of the operator for pod %s: %w", pod.Name, err)
 	}
-	return c.tokenConfig(token.Status.Token), nil
+	// A token as the only credential.
+	config := rest.AnonymousClientConfig(c.Config)
+	config.BearerToken = token.Status.Token
+	return config, nil
 }
 
 // operatorPod is a running pod of the operator's Deployment.
@@ -112,13 +126,6 @@ func (c *Cluster) operatorPod(ctx context.Context) (*corev1.Pod, error) {
 		return nil, err
 	}
 	return &pods.Items[0], nil
-}
-
-// tokenConfig leads to the API server with a token as the only credential.
-func (c *Cluster) tokenConfig(token string) *rest.Config {
-	config := rest.AnonymousClientConfig(c.Config)
-	config.BearerToken = token
-	return config
 }
 
 // OperatorKubeconfig writes a kubeconfig for the operator into a file and returns its path; see OperatorConfig.
