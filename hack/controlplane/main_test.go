@@ -147,11 +147,13 @@ func TestCluster(t *testing.T) {
 
 	w.kubectl(t, "create", "namespace", "shop")
 	w.kubectl(t, "apply", "-f", filepath.Join("testdata", "workloads.yaml"))
+	t.Run("identities", w.testIdentities)
 	t.Run("workloads", w.testWorkloads)
 	t.Run("starting", w.testStarting)
 	t.Run("ending", w.testEnding)
 	w.kubectl(t, "delete", "namespace", "shop", "--timeout=60s")
 	w.eventually(t, soon, "persistentvolumes", "", "gone")
+	w.nothingForbidden(t)
 
 	t.Run("after a crash", w.testCrash)
 	t.Run("down", w.testDown)
@@ -180,6 +182,55 @@ func (w world) testStarting(t *testing.T) {
 	w.eventually(t, soon, "pod/crash", readyField, "True")
 	w.kubectl(t, "annotate", "pod", "crash", "fake-kubelet.stele.dev/behaviour=never-ready")
 	w.eventually(t, soon, "pod/crash", readyField, "False")
+	// What its node says takes precedence.
+	for _, step := range [][2]string{{"none", "True"}, {"crash", "False"}, {"none", "True"}} {
+		w.kubectl(t, "patch", "pod", "crash", "--subresource=status", "--as=system:node:kwok", "--as-group=system:nodes", "-p",
+			`{"status":{"conditions":[{"type":"fake-kubelet.stele.dev/behaviour","status":"True","reason":"`+step[0]+`"}]}}`)
+		w.eventually(t, soon, "pod/crash", readyField, step[1])
+	}
+}
+
+// testIdentities: every process is told from an administrator, and from the others.
+func (w world) testIdentities(t *testing.T) {
+	kubelet := filepath.Join(w.dir, "conf", "kwok.kubeconfig")
+	if got := w.kubectl(t, "--kubeconfig", kubelet, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}"); got !=
+		`system:node:kwok ["system:nodes","system:authenticated"]` {
+		t.Errorf("kwok is %s", got)
+	}
+	for _, right := range []struct {
+		verb, resource, want string
+	}{{"delete", "pods", "yes"}, {"patch", "pods/status", "yes"}, {"patch", "pods", "no"}, {"get", "secrets", "no"}} {
+		verb, resource, _ := strings.Cut(right.resource, "/")
+		args := []string{"--kubeconfig", kubelet, "auth", "can-i", right.verb, verb}
+		if resource != "" {
+			args = append(args, "--subresource", resource)
+		}
+		// An answer "no" is an exit code as well.
+		got, stderr, _ := run(t.Context(), filepath.Join(w.dir, "bin", "kubectl"), append(args, "-n", "shop")...)
+		if answer, _, _ := strings.Cut(got, " "); answer != right.want {
+			t.Errorf("kwok may %s %s: %s, want %s (%s)", right.verb, right.resource, got, right.want, stderr)
+		}
+	}
+	for _, controller := range []string{"deployment-controller", "replicaset-controller", "generic-garbage-collector", "horizontal-pod-autoscaler"} {
+		w.kubectl(t, "get", "serviceaccount", "-n", "kube-system", controller)
+	}
+	w.nothingForbidden(t)
+}
+
+// nothingForbidden: the rights of kwok, the controllers and the scheduler suffice for what they do.
+func (w world) nothingForbidden(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"kwok", "kube-scheduler", "kube-controller-manager"} {
+		content, err := os.ReadFile(filepath.Join(w.dir, "logs", name+".log"))
+		if err != nil || len(content) == 0 {
+			t.Fatalf("log of %s: %v", name, err)
+		}
+		for line := range strings.Lines(string(content)) {
+			if strings.Contains(line, "is forbidden") && !strings.Contains(line, "because it is being terminated") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
 }
 
 func (w world) testEnding(t *testing.T) {

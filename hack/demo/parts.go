@@ -26,8 +26,12 @@ func (s *story) commitOne(ctx context.Context) error {
 	if s.releases[0], err = s.commitFiles(ctx, "Open the shop", s.copyShop); err != nil {
 		return err
 	}
+	s.t.command("make onboard NAMESPACE=%s    # the namespace: Stele's rights in it, and protection of what runs in it", namespace)
+	if err := s.cluster.Onboard(ctx, namespace); err != nil {
+		return err
+	}
 	onboarding := filepath.Join("hack", "demo", "cluster", "onboarding.yaml")
-	s.t.command("kubectl apply --server-side -f %s    # namespace, service account and its rights", onboarding)
+	s.t.command("kubectl apply --server-side -f %s    # the team's service account and its rights", onboarding)
 	if _, err := s.cluster.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.files.root, onboarding)); err != nil {
 		return err
 	}
@@ -96,8 +100,40 @@ func (s *story) commitTwo(ctx context.Context) error {
 	return s.showTraffic(ctx)
 }
 
+// refuse tries what people do when they are in a hurry. The kubeconfig of the demo is a cluster administrator's.
+func (s *story) refuse(ctx context.Context) error {
+	s.t.heading("3. Nobody changes it by hand")
+	s.t.say("What runs is what a commit says. A cluster administrator, whom the API server asks no questions, tries another image, fewer " +
+		"replicas, and a shell in a pod:")
+	before, err := s.release(ctx, s.releases[1])
+	if err != nil {
+		return err
+	}
+	web := "deployment/web-" + strings.TrimPrefix(s.releases[1], track+"-")
+	for _, args := range [][]string{
+		{"set", "image", web, "web=shop.example/web:9.9.9"},
+		{"scale", web, "--replicas=1"},
+		{"exec", web, "--", "sh"},
+	} {
+		if err := s.refused(ctx, append([]string{"-n", namespace}, args...)...); err != nil {
+			return err
+		}
+	}
+	after, err := s.release(ctx, s.releases[1])
+	if err != nil {
+		return err
+	}
+	if after.Status.ActiveRun != before.Status.ActiveRun || after.Status.Replicas != before.Status.Replicas {
+		return fmt.Errorf("release %s has changed: from run %d, %+v to run %d, %+v", after.Name, before.Status.ActiveRun, before.Status.Replicas,
+			after.Status.ActiveRun, after.Status.Replicas)
+	}
+	s.t.result("All three were refused, by policies in the API server: no process has to run for that. Commit 2 runs on, all of its %d pods.",
+		after.Status.Replicas.Ready)
+	return nil
+}
+
 func (s *story) commitThree(ctx context.Context) error {
-	s.t.heading("3. Commit 3 never gets healthy")
+	s.t.heading("4. Commit 3 never gets healthy")
 	s.t.say("A version of web that crashes as soon as it starts. The track gives a release 15 s to become healthy (progressDeadline).")
 	s.tellEdits(summerSale)
 	s.t.command("%s", pushed("Summer sale"))
@@ -140,7 +176,7 @@ func (s *story) commitThree(ctx context.Context) error {
 }
 
 func (s *story) rollBack(ctx context.Context) error {
-	s.t.heading("4. Rollback to commit 1, while Git is down")
+	s.t.heading("5. Rollback to commit 1, while Git is down")
 	s.t.command("go run ./hack/demo git stop")
 	if err := (gitServer{s.files}).control(ctx, "stop"); err != nil {
 		return err
@@ -151,8 +187,9 @@ func (s *story) rollBack(ctx context.Context) error {
 	} else {
 		return fmt.Errorf("the Git server answers although it was stopped")
 	}
-	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile:")
-	patch := fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0])
+	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile. Who asks for it must say so, and may not " +
+		"be somebody else:")
+	patch := testkit.Signed(fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0]))
 	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", patch}
 	s.t.command("kubectl %s", quoted(args))
 	w, err := s.move(ctx, s.releases[0], s.releases[1], args)
@@ -171,13 +208,13 @@ func (s *story) rollBack(ctx context.Context) error {
 }
 
 func (s *story) unpin(ctx context.Context) error {
-	s.t.heading("5. The pin is removed")
+	s.t.heading("6. The pin is removed")
 	s.t.say("Git is there again, and the track goes on to the newest release that is good. Commit 3 has failed, so that is commit 2.")
 	s.t.command("go run ./hack/demo git start")
 	if err := (gitServer{s.files}).control(ctx, "start"); err != nil {
 		return err
 	}
-	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", `{"spec":{"pin":null}}`}
+	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", testkit.Signed(`{"spec":{"pin":null}}`)}
 	s.t.command("kubectl %s", quoted(args))
 	w, err := s.move(ctx, s.releases[1], s.releases[0], args)
 	if err != nil {

@@ -56,8 +56,13 @@ func (s *story) startOperator(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	p, err := launch(s.files, operatorProcess, s.files.operatorLog(), []string{"KUBECONFIG=" + s.files.kubeconfig()}, binary,
-		"--namespace", testkit.OperatorNamespace, "--create-namespace", "--metrics-addr", metrics, "--health-addr", health,
+	// The operator has the identity that it has where it is installed, and no other rights.
+	kubeconfig, err := s.cluster.OperatorKubeconfig(ctx, s.files.in("operator.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	p, err := launch(s.files, operatorProcess, s.files.operatorLog(), []string{"KUBECONFIG=" + kubeconfig}, binary,
+		"--namespace", testkit.OperatorNamespace, "--metrics-addr", metrics, "--health-addr", health,
 		"--storage-path", s.files.in("cache"))
 	if err != nil {
 		return err

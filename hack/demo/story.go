@@ -47,6 +47,7 @@ func tellStory(ctx context.Context, f files, operator string, out io.Writer) err
 		{"the stage is set", func(ctx context.Context) error { return s.setUp(ctx, operator) }},
 		{"commit 1 goes live", s.commitOne},
 		{"commit 2 replaces it", s.commitTwo},
+		{"nobody changes it by hand", s.refuse},
 		{"commit 3 never gets healthy", s.commitThree},
 		{"rollback while Git is down", s.rollBack},
 		{"the pin is removed", s.unpin},
@@ -144,6 +145,21 @@ func (s *story) show(ctx context.Context, args ...string) error {
 	out, err := s.cluster.Kubectl(ctx, args...)
 	s.t.output(out)
 	return err
+}
+
+// refused runs kubectl, which must be refused by an admission policy, and tells command and answer.
+func (s *story) refused(ctx context.Context, args ...string) error {
+	s.t.command("kubectl %s", quoted(args))
+	out, err := s.cluster.Kubectl(ctx, args...)
+	switch {
+	case err == nil:
+		return fmt.Errorf("kubectl %s was not refused: %s", quoted(args), out)
+	case !strings.Contains(err.Error(), "stele-"):
+		return fmt.Errorf("not refused by a policy of Stele: %w", err)
+	}
+	_, said, _ := strings.Cut(err.Error(), "exit status 1: ")
+	s.t.output(wrap(said))
+	return nil
 }
 
 // quoted writes arguments so that a shell takes them apart in the same way.

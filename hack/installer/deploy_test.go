@@ -15,8 +15,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -28,7 +26,7 @@ import (
 
 const (
 	shop       = "shop"
-	operatorNS = "stele-system"
+	operatorNS = testkit.OperatorNamespace
 	patience   = 60 * time.Second
 )
 
@@ -122,9 +120,6 @@ func TestDeploy(t *testing.T) {
 // track is left.
 func TestOnboardAndOffboard(t *testing.T) {
 	d := start(t)
-	for _, folder := range []string{"crd", "rbac"} {
-		d.kubectl("", "apply", "--server-side", "-k", filepath.Join(testkit.Root(), "config", folder))
-	}
 	d.kubectl("", "create", "namespace", "old")
 	d.kubectl("", "label", "namespace", "old", "team=red")
 	for _, ns := range []string{"new", "old", "old"} {
@@ -191,17 +186,19 @@ func deploy(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.kubectl(string(install), "apply", "--server-side", "-f", "-")
+	d.kubectl(string(install), append([]string{"apply", "--server-side", "-f", "-"}, testkit.AsInstaller...)...)
 	// The pods are fake, but what admission and the quota say is real.
-	d.kubectl("", "-n", operatorNS, "wait", "--for=condition=Available", "--timeout=60s", "deployment/stele")
+	d.kubectl("", "-n", operatorNS, "rollout", "status", "--timeout=60s", "deployment/stele")
 
 	binary, err := testkit.BuildOperator(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	restricted := *d.cluster
-	restricted.Kubeconfig = d.tokenKubeconfig()
-	operator, err := testkit.StartOperator(t.Context(), binary, &restricted, t.TempDir(), "--create-namespace=false", "--enable-leader-election")
+	kubeconfig, err := d.cluster.OperatorKubeconfig(t.Context(), filepath.Join(t.TempDir(), "kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, err := testkit.StartOperator(t.Context(), binary, kubeconfig, t.TempDir(), "--enable-leader-election")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,22 +242,6 @@ func (d *deployment) tryNamespace(verb, namespace string) (string, error) {
 	return string(out), err
 }
 
-// tokenKubeconfig writes a kubeconfig whose only credential is a token of the operator's service account.
-func (d *deployment) tokenKubeconfig() string {
-	d.Helper()
-	token := strings.TrimSpace(d.kubectl("", "-n", operatorNS, "create", "token", "stele", "--duration=1h"))
-	config := clientcmdapi.NewConfig()
-	config.Clusters["c"] = &clientcmdapi.Cluster{Server: d.cluster.Config.Host, CertificateAuthorityData: d.cluster.Config.CAData}
-	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: token}
-	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
-	config.CurrentContext = "x"
-	path := filepath.Join(d.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, path); err != nil {
-		d.Fatal(err)
-	}
-	return path
-}
-
 func (d *deployment) kubectl(input string, args ...string) string {
 	d.Helper()
 	out, err := d.cluster.KubectlInput(d.Context(), input, args...)
@@ -272,7 +253,9 @@ func (d *deployment) kubectl(input string, args ...string) string {
 
 func (d *deployment) patch(patch string) {
 	d.Helper()
-	d.kubectl("", "-n", shop, "patch", "rtrack", shop, "--type", "merge", "-p", patch)
+	if err := d.cluster.PatchTrack(d.Context(), shop, shop, patch); err != nil {
+		d.Fatal(err)
+	}
 }
 
 // commit returns the name of the release to come.

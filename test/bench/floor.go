@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -33,7 +32,7 @@ func newFloor(ctx context.Context, c *testkit.Cluster, o *observer, namespace st
 		return nil, err
 	}
 	f := &floor{client: kube, observer: o, namespace: namespace, apps: apps, slots: make(chan struct{}, 8)}
-	if err := makeNamespace(ctx, c, namespace); err != nil {
+	if err := c.Onboard(ctx, namespace); err != nil {
 		return nil, err
 	}
 	for _, a := range apps {
@@ -137,8 +136,4 @@ func (f *floor) removeOld(ctx context.Context) error {
 	}
 	_, err := f.observer.await(ctx, f.observer.onlyPods(f.namespace, pods), "old pods of the bare client to go")
 	return err
-}
-
-func makeNamespace(ctx context.Context, c *testkit.Cluster, name string) error {
-	return c.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 }

@@ -21,8 +21,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// proxy stands between the operator and the API server and counts requests. It passes them on as the cluster's
-// administrator, so it asks for a token of its own.
+// proxy stands between the operator and the API server and counts requests. It passes them on with the operator's token, so it asks
+// for a token of its own.
 type proxy struct {
 	// kubeconfig leads to the API server through the proxy.
 	kubeconfig string

@@ -73,22 +73,35 @@ func (r *rig) newStage(ctx context.Context, name string, counted bool) (*stage, 
 	if err := s.makeTenant(ctx); err != nil {
 		return nil, errors.Join(err, s.end(ctx))
 	}
-	through := *r.cluster
-	if counted {
-		if s.proxy, err = startProxy(r.cluster.Config, dir); err != nil {
-			return nil, errors.Join(err, s.end(ctx))
-		}
-		through.Kubeconfig = s.proxy.kubeconfig
+	kubeconfig, err := s.operatorKubeconfig(ctx, dir, counted)
+	if err != nil {
+		return nil, errors.Join(err, s.end(ctx))
 	}
-	if s.op, err = testkit.StartOperator(ctx, r.operator, &through, dir, r.args...); err != nil {
+	if s.op, err = testkit.StartOperator(ctx, r.operator, kubeconfig, dir, r.args...); err != nil {
 		return nil, errors.Join(err, s.end(ctx))
 	}
 	return s, nil
 }
 
+// operatorKubeconfig leads to the API server with the operator's own identity, which the admission policies know; counted: through
+// the proxy.
+func (s *stage) operatorKubeconfig(ctx context.Context, dir string, counted bool) (string, error) {
+	if !counted {
+		return s.cluster.OperatorKubeconfig(ctx, filepath.Join(dir, "kubeconfig"))
+	}
+	config, err := s.cluster.OperatorConfig(ctx)
+	if err != nil {
+		return "", err
+	}
+	if s.proxy, err = startProxy(config, dir); err != nil {
+		return "", err
+	}
+	return s.proxy.kubeconfig, nil
+}
+
 // makeTenant makes the namespace with the service account that bounds the releases, and the Secret for Git over HTTPS.
 func (s *stage) makeTenant(ctx context.Context) error {
-	if err := makeNamespace(ctx, s.cluster, s.namespace); err != nil {
+	if err := s.cluster.Onboard(ctx, s.namespace); err != nil {
 		return err
 	}
 	meta := metav1.ObjectMeta{Namespace: s.namespace, Name: "deployer"}
@@ -110,41 +123,35 @@ func (s *stage) makeTenant(ctx context.Context) error {
 	return nil
 }
 
-// end stops the operator and removes the namespace, without waiting for the operator to clean up: that is another test.
+// end lets the tracks go while the operator is there to do it, stops the operator and removes the namespace with what they have left.
 func (s *stage) end(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4*time.Minute)
 	defer cancel()
 	var errs []error
 	if s.op != nil {
-		errs = append(errs, s.op.Stop())
+		errs = append(errs, s.deleteTracks(ctx), s.op.Stop())
 	}
 	if s.proxy != nil {
 		s.proxy.close()
 	}
 	s.git.Close()
-	return errors.Join(append(errs, s.discard(ctx))...)
+	return errors.Join(append(errs, s.deleteNamespace(ctx, s.namespace))...)
 }
 
-// discard lets custom resources go and deletes the namespace.
-func (s *stage) discard(ctx context.Context) error {
-	in := client.InNamespace(s.namespace)
-	var tracks v1alpha1.ReleaseTrackList
-	var releases v1alpha1.ImmutableReleaseList
-	if err := errors.Join(s.cluster.Client.List(ctx, &tracks, in), s.cluster.Client.List(ctx, &releases, in)); err != nil {
+// deleteTracks deletes all tracks and waits until they are gone. Nobody but the operator takes their finalizers away, and a namespace
+// with tracks in it is not deleted.
+func (s *stage) deleteTracks(ctx context.Context) error {
+	if err := s.cluster.Client.DeleteAllOf(ctx, &v1alpha1.ReleaseTrack{}, client.InNamespace(s.namespace)); err != nil {
 		return err
 	}
-	var objects []client.Object
-	for i := range tracks.Items {
-		objects = append(objects, &tracks.Items[i])
-	}
-	for i := range releases.Items {
-		objects = append(objects, &releases.Items[i])
-	}
-	letGo := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
-	err := each(objects, func(obj client.Object) error {
-		return client.IgnoreNotFound(s.cluster.Client.Patch(ctx, obj, letGo))
+	return testkit.Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
+		var tracks v1alpha1.ReleaseTrackList
+		err := s.cluster.Client.List(ctx, &tracks, client.InNamespace(s.namespace))
+		if err == nil && len(tracks.Items) > 0 {
+			err = fmt.Errorf("%d tracks of %s are still there", len(tracks.Items), s.namespace)
+		}
+		return err
 	})
-	return errors.Join(err, s.deleteNamespace(ctx, s.namespace))
 }
 
 // deleteNamespace waits until a namespace is gone: what the cluster does for it must not disturb the next case.
@@ -196,6 +203,8 @@ func (s *stage) createTrack(ctx context.Context, f following) error {
 				SecretRef: &v1alpha1.LocalObjectReference{Name: "git"}},
 			Rollout: v1alpha1.Rollout{Drain: metav1.Duration{Duration: f.drain}, ProgressDeadline: metav1.Duration{Duration: 10 * time.Minute},
 				TerminationDeadline: metav1.Duration{Duration: 10 * time.Minute}},
+			// What runs goes with the namespace.
+			DeletionPolicy: v1alpha1.DeletionOrphan,
 			// Every repetition makes a release; none may be removed while the next one is measured.
 			History: v1alpha1.History{MinAge: metav1.Duration{Duration: 720 * time.Hour}},
 		},
@@ -217,8 +226,7 @@ func (s *stage) trigger(ctx context.Context, apps ...app) error {
 }
 
 func (s *stage) patchTrack(ctx context.Context, a app, patch string) error {
-	track := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: a.name}}
-	return s.cluster.Client.Patch(ctx, track, client.RawPatch(types.MergePatchType, []byte(patch)))
+	return s.cluster.PatchTrack(ctx, s.namespace, a.name, patch)
 }
 
 // rest waits until nothing moves any more.

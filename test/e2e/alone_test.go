@@ -277,7 +277,7 @@ func TestAnotherOperatorTakesOver(t *testing.T) {
 
 func (s *story) startCandidate(name string) *testkit.Operator {
 	s.Helper()
-	o, err := testkit.StartOperator(s.ctx, suite.binary, suite.cluster, filepath.Join(s.TempDir(), name), "--enable-leader-election")
+	o, err := operatorIn(s.ctx, filepath.Join(s.TempDir(), name), "--enable-leader-election")
 	s.must(err)
 	s.Cleanup(func() { _ = o.Stop() })
 	return o

@@ -136,8 +136,10 @@ func (s *story) all(kinds string) map[string]string {
 	return out
 }
 
+// A namespace that is not protected may be deleted with all that runs in it; TestAttacks shows one that is.
 func TestDeletedNamespaceEnds(t *testing.T) {
 	s := tell(t)
+	s.unprotected()
 	first := s.commit(everything("1"))
 	s.makeTrack("shop")
 	s.live(first)
@@ -147,8 +149,10 @@ func TestDeletedNamespaceEnds(t *testing.T) {
 	}).WithTimeout(60 * time.Second).Should(gomega.BeTrue())
 }
 
+// Somebody deletes pods by force in the end.
 func TestPodThatWillNotEnd(t *testing.T) {
 	s := tell(t)
+	s.unprotected()
 	first := s.commit(shop("1", pods(behaviour, "never-terminate")))
 	s.makeTrack("shop", func(t *v1alpha1.ReleaseTrack) { t.Spec.Rollout.TerminationDeadline.Duration = 3 * time.Second })
 	s.live(first)

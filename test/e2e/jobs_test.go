@@ -9,6 +9,8 @@ import (
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -56,7 +58,8 @@ func TestJobs(t *testing.T) {
 	s.Expect(get[batchv1.CronJob](s, "report"+suffixOf(first)).Spec.JobTemplate.Labels).To(gomega.HaveKeyWithValue(v1alpha1.ReleaseLabel, first))
 
 	// The Job of the active run may go: nothing is run again for it.
-	s.kubectl("delete", "job", migrated.Name)
+	s.kubectl("delete", "job", migrated.Name, "--as="+controller("ttl-after-finished-controller").UserName, "--wait=false")
+	s.Eventually(func() string { return s.kubectl("get", "job", "-o", "name") }).Should(gomega.BeEmpty())
 	s.stays(3*time.Second, func() error {
 		r := s.release(first)
 		s.Expect(r.Status.Run).To(gomega.BeEquivalentTo(1))
@@ -65,7 +68,7 @@ func TestJobs(t *testing.T) {
 	})
 
 	// A Job that the schedule has started is left to finish when its release ends.
-	s.kubectl("create", "job", "report-now", "--from=cronjob/report"+suffixOf(first))
+	s.fire("report-now", "report"+suffixOf(first))
 	s.Eventually(func() string {
 		return s.kubectl("get", "pod", "-l", "job-name=report-now", "-o", "jsonpath={.items[*].status.phase}")
 	}).Should(gomega.Equal("Running"))
@@ -83,7 +86,7 @@ func TestJobs(t *testing.T) {
 		s.Expect(running.Status.Active).To(gomega.BeEquivalentTo(1))
 		return nil
 	})
-	s.kubectl("annotate", "pod", "-l", "job-name=report-now", behaviour+"-")
+	s.nodeSays("none", s.podsWith("job-name", "report-now")...)
 	s.retired(first)
 	s.Expect(s.kubectl("get", "job", "-o", "name")).To(gomega.Equal("job.batch/migrate" + suffixOf(second) + "\n"))
 
@@ -105,9 +108,23 @@ func TestJobs(t *testing.T) {
 	s.Expect(s.release(first).Status.Jobs).To(gomega.ConsistOf(gomega.HaveField("Run", gomega.BeEquivalentTo(2))))
 	s.retired(second)
 
-	s.kubectl("create", "job", "report-late", "--from="+strings.TrimSpace(s.kubectl("get", "cronjob", "-o", "name")))
+	s.fire("report-late", strings.TrimPrefix(strings.TrimSpace(s.kubectl("get", "cronjob", "-o", "name")), "cronjob.batch/"))
 	s.kubectl("delete", "rtrack", "shop", "--timeout=60s")
 	s.Expect(s.kubectl("get", "cronjob,job,pod,deploy", "-o", "name")).To(gomega.BeEmpty())
+}
+
+// fire starts a Job of a schedule, as the controller does on New Year's Eve.
+func (s *story) fire(name, schedule string) {
+	s.Helper()
+	s.kubectl("create", "job", name, "--from=cronjob/"+schedule, "--as="+controller("cronjob-controller").UserName)
+}
+
+// podsWith lists the pods that have a label.
+func (s *story) podsWith(label, value string) []corev1.Pod {
+	s.Helper()
+	var list corev1.PodList
+	s.must(suite.client.List(s.ctx, &list, client.InNamespace(s.ns), client.MatchingLabels{label: value}))
+	return list.Items
 }
 
 func TestDaemonSetIsReplacedInPlace(t *testing.T) {

@@ -30,7 +30,7 @@ func TestAutoscalerAndBudget(t *testing.T) {
 	s.Expect(pdb.Spec.Selector.MatchLabels).To(gomega.HaveKeyWithValue(v1alpha1.ReleaseLabel, first))
 
 	// Load has grown: what the autoscaler did is carried over.
-	s.kubectl("scale", "deploy", "web"+suffixOf(first), "--replicas=5")
+	s.autoscale("web"+suffixOf(first), 5)
 	s.until(first, "5 ready", func(r *v1alpha1.ImmutableRelease) bool {
 		return r.Status.Replicas.Ready == 5 && isTrue(r.Status.Conditions, v1alpha1.ReadyCondition)
 	})

@@ -132,11 +132,20 @@ func setUp(ctx context.Context) error {
 
 // startOperator starts the one operator that serves all stories, with the log and the Git cache of the one before it.
 func startOperator(ctx context.Context) error {
-	o, err := testkit.StartOperator(ctx, suite.binary, suite.cluster, filepath.Join(suite.dir, "operator"))
+	o, err := operatorIn(ctx, filepath.Join(suite.dir, "operator"))
 	suite.mu.Lock()
 	suite.operator = o
 	suite.mu.Unlock()
 	return err
+}
+
+// operatorIn starts an operator with the identity and the rights of the installed one, and no others.
+func operatorIn(ctx context.Context, dir string, args ...string) (*testkit.Operator, error) {
+	kubeconfig, err := suite.cluster.OperatorKubeconfig(ctx, filepath.Join(dir, "kubeconfig"))
+	if err != nil {
+		return nil, err
+	}
+	return testkit.StartOperator(ctx, suite.binary, kubeconfig, dir, args...)
 }
 
 func operator() *testkit.Operator {

@@ -86,6 +86,7 @@ func TestManualPromotion(t *testing.T) {
 
 func TestStandbyThatIsDamaged(t *testing.T) {
 	s := tell(t)
+	s.unprotected()
 	with := func(version string) map[string]string {
 		files := shop(version)
 		files["deploy/ingress.yaml"] = ingress("web", "shop.example.eu")
@@ -111,11 +112,11 @@ func TestStandbyThatIsDamaged(t *testing.T) {
 	// routes is made with the promotion.
 	s.stays(9*time.Second, func() error { return nil })
 	s.kubectl("delete", "ingress", "web")
-	s.kubectl("annotate", "pod", s.podsOf(second)[0].Name, behaviour+"=crash")
+	s.nodeSays("crash", s.podsOf(second)[0])
 	s.until(second, "unhealthy", func(r *v1alpha1.ImmutableRelease) bool { return !isTrue(r.Status.Conditions, v1alpha1.ReadyCondition) })
 	s.promote(second)
 	s.until(second, "promoted", func(r *v1alpha1.ImmutableRelease) bool { return r.Status.Times.Promoted != nil })
-	s.kubectl("annotate", "pod", "-l", v1alpha1.ReleaseLabel+"="+second, behaviour+"-")
+	s.nodeSays("none", s.podsOf(second)...)
 	s.live(second)
 	s.Expect(s.kubectl("get", "ingress", "-o", "name")).To(gomega.Equal("ingress.networking.k8s.io/web\n"))
 	checkServed(t, s.ns, "web")
@@ -136,7 +137,7 @@ func TestObservedReleaseThatFallsIll(t *testing.T) {
 		s.Expect(s.podsOf(first)).To(gomega.HaveLen(2), "the old replicas stay, though the drain is over")
 		return nil
 	})
-	s.kubectl("annotate", "pod", "-l", v1alpha1.ReleaseLabel+"="+second, behaviour+"=crash")
+	s.nodeSays("crash", s.podsOf(second)...)
 	bad := s.reaches(second, v1alpha1.PhaseFailed)
 	s.Expect(bad.Status.Outcome).To(gomega.Equal(v1alpha1.OutcomeObservationFailed))
 	s.Expect(condition(bad.Status.Conditions, v1alpha1.HealthyCondition).Message).To(gomega.ContainSubstring("within 1m after the switch"))
@@ -172,7 +173,7 @@ func TestObservedStatefulSetThatFallsIll(t *testing.T) {
 	s.live(first)
 	second := s.commit(map[string]string{"deploy/web.yaml": app("web", "2"), "deploy/db.yaml": db("2")})
 	s.live(second)
-	s.kubectl("annotate", "pod", "db-0", behaviour+"=crash")
+	s.nodeSays("crash", *get[corev1.Pod](s, "db-0"))
 	s.reaches(second, v1alpha1.PhaseFailed)
 	back := s.until(first, "active again", func(r *v1alpha1.ImmutableRelease) bool { return r.Status.ActiveRun > 0 })
 	s.Expect(back.Status.ActiveRun).To(gomega.BeEquivalentTo(1), "the replicas that were there take the traffic")

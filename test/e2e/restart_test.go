@@ -60,6 +60,7 @@ func TestFailedReleaseIsKeptToBeLookedAt(t *testing.T) {
 // Somebody deletes the Deployment and leaves its ReplicaSet behind, which would keep its pods for ever.
 func TestOrphanedReplicaSetEnds(t *testing.T) {
 	s := tell(t)
+	s.unprotected()
 	first := s.commit(shop("1"))
 	s.makeTrack("shop")
 	s.live(first)

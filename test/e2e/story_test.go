@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/test/testkit"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
 
@@ -71,12 +72,14 @@ func (s *story) ownGit(options ...gitserver.Option) {
 	s.must(err)
 }
 
-// makeNamespace makes a namespace with a service account that may do what a release needs.
+// makeNamespace makes an onboarded namespace, protected by the admission policies, with a service account that may do what a release
+// needs.
 func (s *story) makeNamespace(name string) {
 	s.Helper()
+	s.must(suite.cluster.Onboard(s.ctx, name))
 	meta := metav1.ObjectMeta{Namespace: name, Name: "deployer"}
 	for _, obj := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, &corev1.ServiceAccount{ObjectMeta: meta},
+		&corev1.ServiceAccount{ObjectMeta: meta},
 		&rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
 			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: name, Name: "deployer"}}},
 	} {
@@ -105,8 +108,10 @@ func (s *story) end() {
 	var pods corev1.PodList
 	_ = suite.client.List(s.ctx, &pods, client.InNamespace(s.ns))
 	for i := range pods.Items {
-		// Also those that were told never to end.
-		_ = suite.client.Delete(s.ctx, &pods.Items[i], client.GracePeriodSeconds(0))
+		// Also those that were told never to end. Nodes may, as long as the namespace is protected.
+		if node, err := suite.cluster.As(testkit.Node(pods.Items[i].Spec.NodeName)); err == nil {
+			_ = node.Delete(s.ctx, &pods.Items[i], client.GracePeriodSeconds(0))
+		}
 	}
 }
 
@@ -206,7 +211,7 @@ func progressDeadline(n int) func(*v1alpha1.ReleaseTrack) {
 // patchTrack changes a track as kubectl patch does.
 func (s *story) patchTrack(name, patch string) {
 	s.Helper()
-	s.kubectl("patch", "rtrack", name, "--type=merge", "-p", patch)
+	s.kubectl("patch", "rtrack", name, "--type=merge", "-p", testkit.Signed(patch))
 }
 
 func (s *story) track(name string) *v1alpha1.ReleaseTrack {

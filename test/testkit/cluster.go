@@ -29,6 +29,9 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
 }
 
+// Administrator is the user of the cluster's kubeconfig, a member of system:masters.
+const Administrator = "stele-admin"
+
 // Cluster is a running embedded cluster.
 type Cluster struct {
 	Name, Dir, Kubeconfig string
@@ -37,8 +40,8 @@ type Cluster struct {
 	Client client.Client
 }
 
-// StartCluster starts the embedded cluster of that name (or finds it running), and installs the CRDs. progress receives what
-// the build and the start say.
+// StartCluster starts the embedded cluster of that name (or finds it running), and installs Stele as users do, with its admission
+// policies. progress receives what the build and the start say.
 func StartCluster(ctx context.Context, name string, progress io.Writer) (*Cluster, error) {
 	c := &Cluster{Name: name, Dir: filepath.Join(Root(), ".cluster", name)}
 	var out bytes.Buffer
@@ -62,11 +65,7 @@ func StartCluster(ctx context.Context, name string, progress io.Writer) (*Cluste
 	if c.Client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
-	if _, err := c.Kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(Root(), "config", "crd", "bases")); err != nil {
-		return nil, err
-	}
-	_, err = c.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev")
-	return c, err
+	return c, c.install(ctx)
 }
 
 // Stop ends the cluster and removes its folder.
@@ -85,8 +84,13 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
 
 // KubectlInput is Kubectl with a standard input, for "apply -f -".
 func (c *Cluster) KubectlInput(ctx context.Context, input string, args ...string) (string, error) {
+	return c.KubectlWith(ctx, nil, input, args...)
+}
+
+// KubectlWith is KubectlInput with more environment variables; KUBECONFIG makes it somebody else's.
+func (c *Cluster) KubectlWith(ctx context.Context, env []string, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.Dir, "bin", "kubectl"), args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	cmd.Env = append(append(os.Environ(), "KUBECONFIG="+c.Kubeconfig), env...)
 	cmd.Stdin = strings.NewReader(input)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// OperatorNamespace is where an operator under test keeps archives and leases.
-const OperatorNamespace = "stele-system"
-
 // Operator is the operator as a process of its own.
 type Operator struct {
 	// LogFile is where it writes; MetricsURL and HealthURL are on loopback.
@@ -36,9 +33,9 @@ func BuildOperator(ctx context.Context) (string, error) {
 	return out, nil
 }
 
-// StartOperator starts the binary against a cluster and waits until it is healthy. dir holds its log and its Git cache; a
-// second start with the same dir finds the cache of the first.
-func StartOperator(ctx context.Context, binary string, c *Cluster, dir string, args ...string) (*Operator, error) {
+// StartOperator starts the binary with a kubeconfig, see Cluster.OperatorKubeconfig, and waits until it is healthy. dir holds its log
+// and its Git cache; a second start with the same dir finds the cache of the first.
+func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...string) (*Operator, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -56,9 +53,9 @@ func StartOperator(ctx context.Context, binary string, c *Cluster, dir string, a
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--create-namespace", "--metrics-addr", metrics,
+	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--metrics-addr", metrics,
 		"--health-addr", health, "--storage-path", filepath.Join(dir, "store")}, args...)...)
-	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	o.cmd.Stdout, o.cmd.Stderr = log, log
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := o.cmd.Start(); err != nil {

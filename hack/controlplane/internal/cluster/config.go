@@ -34,6 +34,12 @@ func kubeconfigFile(component string) string { return component + ".kubeconfig" 
 // administrators is the group that the API server asks no questions.
 const administrators = "system:masters"
 
+// kubeletUser and kubeletGroup are who kwok is. It plays all nodes of the cluster at once, so it is none of them by name.
+const (
+	kubeletUser  = "system:node:kwok"
+	kubeletGroup = "system:nodes"
+)
+
 // writeConfig fills the folder with all that the processes read.
 func writeConfig(l layout, name, server string, now time.Time) error {
 	const private = 0o700
@@ -98,8 +104,8 @@ func addUsers(files map[string][]byte, l layout, name, server string, authority 
 		{"stele-admin", l.kubeconfig(), []string{administrators}},
 		{"system:kube-controller-manager", l.conf(kubeconfigFile(binaries.ControllerManager)), nil},
 		{"system:kube-scheduler", l.conf(kubeconfigFile(binaries.Scheduler)), nil},
-		// kwok acts as kubelets, as a volume provisioner and as a writer of events: no built-in role covers that.
-		{"fake-kubelet", l.conf(kubeconfigFile(binaries.Kwok)), []string{administrators}},
+		// To the API server and to admission policies kwok is what it plays, a node: it is allowed what a kubelet is allowed.
+		{kubeletUser, l.conf(kubeconfigFile(binaries.Kwok)), []string{kubeletGroup}},
 	}
 	for _, u := range users {
 		pair, err := authority.Client(u.user, u.groups...)

@@ -19,6 +19,8 @@ type object = map[string]any
 const (
 	nodesPath        = "/api/v1/nodes"
 	storageClassPath = "/apis/storage.k8s.io/v1/storageclasses"
+	rolesPath        = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+	bindingsPath     = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 	// defaultAccountPath is made by the controller manager: once it is there, that process works.
 	defaultAccountPath = "/api/v1/namespaces/default/serviceaccounts/default"
 )
@@ -65,7 +67,39 @@ func defaultStorageClass() object {
 	}
 }
 
-// createObjects makes what is missing of nodes and storage class.
+// kubeletRole is what kwok may do, and no more: of pods it reports the status and deletes them, as kubelets do. Volumes are those
+// of the default storage class, whose provisioner it plays.
+func kubeletRole() object {
+	rule := func(group string, resources, verbs []string) object {
+		return object{"apiGroups": []string{group}, "resources": resources, "verbs": verbs}
+	}
+	read := []string{"get", "list", "watch"}
+	return object{
+		"apiVersion": "rbac.authorization.k8s.io/v1",
+		"kind":       "ClusterRole",
+		"metadata":   object{"name": "fake-kubelet"},
+		"rules": []object{
+			rule("", []string{"nodes", "pods", "persistentvolumeclaims", "persistentvolumes"}, read),
+			rule("", []string{"nodes/status", "pods/status"}, []string{"get", "patch", "update"}),
+			rule("", []string{"pods", "persistentvolumes"}, []string{"delete"}),
+			rule("", []string{"persistentvolumes"}, []string{"create", "patch", "update"}),
+			rule("", []string{"events"}, []string{"create", "patch"}),
+			rule("coordination.k8s.io", []string{"leases"}, append([]string{"create", "patch", "update"}, read...)),
+		},
+	}
+}
+
+func kubeletBinding() object {
+	return object{
+		"apiVersion": "rbac.authorization.k8s.io/v1",
+		"kind":       "ClusterRoleBinding",
+		"metadata":   object{"name": "fake-kubelet"},
+		"roleRef":    object{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "fake-kubelet"},
+		"subjects":   []object{{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": kubeletUser}},
+	}
+}
+
+// createObjects makes what is missing of nodes, storage class and kwok's rights.
 func createObjects(ctx context.Context, client *kube.Client, nodes int) error {
 	create := func(path string, o object) error {
 		if err := client.Create(ctx, path, o); err != nil && !errors.Is(err, kube.ErrExists) {
@@ -73,8 +107,13 @@ func createObjects(ctx context.Context, client *kube.Client, nodes int) error {
 		}
 		return nil
 	}
-	if err := create(storageClassPath, defaultStorageClass()); err != nil {
-		return err
+	for _, shared := range []struct {
+		path   string
+		object object
+	}{{rolesPath, kubeletRole()}, {bindingsPath, kubeletBinding()}, {storageClassPath, defaultStorageClass()}} {
+		if err := create(shared.path, shared.object); err != nil {
+			return err
+		}
 	}
 	for index := range nodes {
 		if err := create(nodesPath, fakeNode(index+1)); err != nil {

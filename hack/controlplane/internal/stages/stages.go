@@ -11,7 +11,8 @@ import (
 
 // The annotations on a pod (or pod template) that the fake kubelets honour.
 const (
-	// BehaviourAnnotation makes a pod misbehave; see the constants below for its values.
+	// BehaviourAnnotation makes a pod misbehave; see the constants below for its values. A condition of this type in the pod's status
+	// says the same with its reason, and takes precedence: so a pod that nobody may annotate any more can be made ill by its node.
 	BehaviourAnnotation = "fake-kubelet.stele.dev/behaviour"
 	// ReadyAfterAnnotation keeps a running pod unready for the given time, such as "5s".
 	ReadyAfterAnnotation = "fake-kubelet.stele.dev/ready-after"
@@ -34,6 +35,10 @@ const (
 	Provisioner = "fake-kubelet.stele.dev/volume"
 )
 
+// behaviourOf is the jq query for a pod's behaviour.
+const behaviourOf = `(first(.status.conditions[]? | select(.type == "` + BehaviourAnnotation + `") | .reason) // ` +
+	`.metadata.annotations["` + BehaviourAnnotation + `"])`
+
 //go:embed *.yaml.tmpl
 var files embed.FS
 
@@ -45,7 +50,7 @@ func Render() ([]byte, error) {
 		return nil, fmt.Errorf("stages: %w", err)
 	}
 	values := map[string]string{
-		"Behaviour":      BehaviourAnnotation,
+		"BehaviourOf":    behaviourOf,
 		"ReadyAfter":     ReadyAfterAnnotation,
 		"TerminateAfter": TerminateAfterAnnotation,
 		"NeverReady":     NeverReady,
