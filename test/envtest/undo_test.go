@@ -37,7 +37,7 @@ func (s *scene) untilDeletionDenied(obj client.Object) {
 func TestUndoThatTheServerRefuses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.deadline(2 * time.Second)
+	s.deadline(5 * time.Second)
 	s.refuse(admissionv1.Delete, "apps", "statefulsets", "false")
 	label := map[string]string{"app": "probe"}
 	probe := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, Name: "probe"}, Spec: appsv1.StatefulSetSpec{
