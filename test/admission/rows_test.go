@@ -116,7 +116,7 @@ func systemRows() []row {
 	collectors := []string{"installer", "generic-garbage-collector", manager}
 	out := []row{
 		asked(system, "serviceaccounts/token", "of stele", "create", []string{"node"}, create(accounts, token, "token")),
-		asked(system, "serviceaccounts", "change stele", "patch update", installers, patch(accounts, system, "stele", `{"automountServiceAccountToken":false}`)),
+		asked(system, "serviceaccounts", "change stele", "patch update", installers, patch(accounts, system, "stele", `{"imagePullSecrets":[{"name":"mine"}]}`)),
 		asked(system, "serviceaccounts", "annotate stele", "patch update", collectors, patch(accounts, system, "stele", `{"metadata":{"annotations":{"a":"b"}}}`)),
 		asked(system, "serviceaccounts", "delete stele", "delete", cleaners, remove(accounts, system, "stele")),
 		asked(system, "serviceaccounts", "create another", "create", but("break-glass"), create(accounts, object(schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"}, system, "another"))),

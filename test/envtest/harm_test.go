@@ -59,9 +59,9 @@ func noPods(t *testing.T, ns string) *corev1.ResourceQuota {
 func TestFailedRestartLeavesTheDatabaseAlone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.deadline(2 * time.Second)
 	second := s.commit(with(shop("web", "2"), "deploy/db.yaml", database))
 	s.live(second)
+	s.deadline(2 * time.Second)
 	set, err := get(t.Context(), s.ns, "db", &appsv1.StatefulSet{})
 	if err != nil {
 		t.Fatal(err)

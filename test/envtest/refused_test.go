@@ -222,6 +222,7 @@ func TestNeverHealthy(t *testing.T) {
 	s.untilNothingLeft(name)
 	s.othersGoOn()
 	s.untouched()
+	s.deadline(time.Minute)
 	s.live(s.commit(map[string]string{"deploy/web.yaml": deployment("web", "3", "")}))
 }
 

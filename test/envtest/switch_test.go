@@ -33,6 +33,7 @@ func TestServiceThatTheServerRefuses(t *testing.T) {
 	untilPhase(t, s.ns, releaseOf("shop", third), v1alpha1.PhaseFailed)
 	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.ReleaseFailedReason, "Service", "/b", "clusterIP")
 	s.wholly(second, 80)
+	s.deadline(time.Minute)
 	s.live(s.commit(with(shop("web", "4"), "deploy/service.yaml", serviceWith("a", "", 81), "deploy/b.yaml", serviceWith("b", "", 80))))
 }
 

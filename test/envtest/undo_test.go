@@ -74,6 +74,7 @@ func TestUndoWithAKindThatIsGone(t *testing.T) {
 	untilPhase(t, s.ns, releaseOf("shop", third), v1alpha1.PhaseFailed)
 	s.wholly(second, 80)
 	permit()
+	s.deadline(time.Minute)
 	s.live(s.commit(map[string]string{"deploy/web.yaml": deployment("web", "4", "")}))
 }
 
