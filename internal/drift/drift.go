@@ -82,7 +82,8 @@ func Compare(o Object, baseline string, want *unstructured.Unstructured, mutated
 	}
 	paths := foreign
 	for _, p := range Differences(want, o.Live) {
-		if !slices.Contains(mutated, p) && !(o.Autoscaled && p == "spec.replicas") {
+		scale := o.Autoscaled && p == "spec.replicas"
+		if !scale && !slices.Contains(mutated, p) {
 			paths = append(paths, p)
 		}
 	}

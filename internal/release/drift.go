@@ -82,6 +82,7 @@ func (p *planner) reapply() {
 			apply = true
 		case v1alpha1.DriftStalled:
 			stalled = append(stalled, DescribeDrift(d))
+		case v1alpha1.DriftNewRun, v1alpha1.DriftReported: // replaceDrifted; nothing
 		}
 	}
 	if apply && (p.staging == nil || IsStandby(p.staging) && p.waitsForPerson(p.staging)) {
