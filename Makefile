@@ -87,11 +87,11 @@ lint: ## Lint the code.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster, with the race detector.
-	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/admission -e /test/bench)
+	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench)
 
 .PHONY: test-env
 test-env: ## Run the tests against a real API server.
-	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -p 1 -timeout 10m ./test/envtest/... ./test/admission/...
+	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -p 1 -timeout 10m ./test/envtest/...
 
 .PHONY: test-e2e
 test-e2e: bin/stele ## Run the tests on the embedded cluster.
