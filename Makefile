@@ -91,7 +91,7 @@ test-unit: ## Run the tests that need no cluster, with the race detector.
 
 .PHONY: test-env
 test-env: ## Run the tests against a real API server.
-	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -p 1 -timeout 10m ./test/envtest/...
+	KUBEBUILDER_ASSETS="$(ASSETS)" go test -count=1 -p 1 -timeout 15m ./test/envtest/...
 
 .PHONY: test-e2e
 test-e2e: bin/stele ## Run the tests on the embedded cluster.
