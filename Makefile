@@ -156,12 +156,12 @@ deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUB
 	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side $(AS_INSTALLER) -f -
 
 .PHONY: onboard
-onboard: ## Let the operator work in a namespace, which is made if missing: make onboard NAMESPACE=shop KUBECONFIG=...
+onboard: ## Let the operator work in a namespace, which is made if missing: make onboard NAMESPACE=shop (NAME, KUBECONFIG as above).
 	@$(NEED_CLUSTER)
 	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh onboard '$(NAMESPACE)'
 
 .PHONY: offboard
-offboard: ## Take a namespace without tracks back: make offboard NAMESPACE=shop KUBECONFIG=...
+offboard: ## Take a namespace without tracks back: make offboard NAMESPACE=shop (NAME, KUBECONFIG as above).
 	@$(NEED_CLUSTER)
 	@KUBECONFIG=$(KUBECONFIG) KUBECTL=$(KUBECTL) hack/namespace.sh offboard '$(NAMESPACE)'
 
