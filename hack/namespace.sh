@@ -19,12 +19,16 @@ onboard() {
   trap "rm -rf '$folder'" EXIT
   printf 'namespace: %s\nresources: [../../config/namespace]\n' "$namespace" >"$folder/kustomization.yaml"
   "$kubectl" apply --server-side --field-manager stele-onboard -k "$folder"
-  echo "namespace $namespace is onboarded: the operator may write there, and what it releases there is protected"
+  echo "namespace $namespace is onboarded: the operator may write there, and the policies of config/admission apply to it where they are installed"
 }
 
 offboard() {
   local tracks
-  tracks=$("$kubectl" -n "$namespace" get releasetracks.stele.dev -o name)
+  tracks=""
+  # Without the CustomResourceDefinition there are none: Stele was removed before.
+  if "$kubectl" get crd releasetracks.stele.dev -o name >/dev/null 2>&1; then
+    tracks=$("$kubectl" -n "$namespace" get releasetracks.stele.dev -o name)
+  fi
   [ -z "$tracks" ] || die "offboard: the operator needs its rights in $namespace for these tracks. Delete them first; with deletionPolicy Orphan, what runs stays:
 $tracks"
   "$kubectl" label namespace "$namespace" stele.dev/immutable-

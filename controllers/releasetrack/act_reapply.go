@@ -80,13 +80,14 @@ func (r *Reconciler) noteDrift(s *scope, rel *v1alpha1.ImmutableRelease, d v1alp
 	r.tellDrift(rel, d)
 }
 
-// noteReplaced keeps what the run that is begun replaces.
+// noteReplaced keeps what the run that is begun replaces. What was reported in this run already was meant to be (break-glass): its end is no
+// answer to it, and the same change counts as new when it comes again.
 func (r *Reconciler) noteReplaced(s *scope, rel *v1alpha1.ImmutableRelease) {
 	if rel.Name != s.plan.Active {
 		return
 	}
 	for _, d := range s.plan.Drift {
-		if d.Answer == v1alpha1.DriftNewRun {
+		if d.Answer == v1alpha1.DriftNewRun && !release.WasReported(rel, d) {
 			r.noteDrift(s, rel, d)
 		}
 	}

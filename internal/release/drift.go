@@ -41,6 +41,8 @@ func (p *planner) judgeDrift() {
 func (p *planner) answerTo(d Drift) v1alpha1.DriftAnswer {
 	keepsName := d.Class == v1alpha1.ClassStable || d.Class == v1alpha1.ClassInPlace
 	switch {
+	case d.Change == v1alpha1.DriftDeleted && d.Key == (ObjectKey{Kind: "Service", Name: d.Key.Name}):
+		return v1alpha1.DriftApplied // traffic never points at nothing, whatever is only reported
 	case p.view.Track.ReportDrift:
 		return v1alpha1.DriftReported
 	case d.Change == v1alpha1.DriftDeleted:
@@ -93,7 +95,7 @@ func (p *planner) reapply() {
 	}
 	if len(stalled) > 0 {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.DriftRepeatedReason, "changed again in the same way after it was replaced once: " + strings.Join(stalled, "; ") +
-			". Find who does it; put the change into Git, or undo it by hand"}
+			". Find who does it; put the change into Git, undo it, or ask for another run with the annotation stele.dev/restart on the track"}
 	}
 }
 
@@ -108,6 +110,14 @@ func (p *planner) replaceDrifted() {
 	if len(again) > 0 {
 		p.begin(p.active, "changed behind the operator's back: "+strings.Join(again, "; "))
 	}
+}
+
+// WasReported: the same change was found in the same run before, and only reported.
+func WasReported(r *v1alpha1.ImmutableRelease, d v1alpha1.ObjectDrift) bool {
+	return slices.ContainsFunc(r.Status.Drift, func(o v1alpha1.ObjectDrift) bool {
+		same := Drift{Key: ObjectKey{d.Group, d.Kind, d.Name}, Change: d.Change, Paths: d.Paths, Managers: d.Managers}
+		return o.Run == d.Run && o.Answer == v1alpha1.DriftReported && sameDrift(o, same)
+	})
 }
 
 // driftNeedsRun: an object of the active run has to be replaced by a new run.

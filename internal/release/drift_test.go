@@ -39,11 +39,14 @@ func TestDriftIsAnswered(t *testing.T) {
 	}
 	report := func(v *View) { v.Track.ReportDrift = true }
 	runRows(t, map[string]row{
-		"a Versioned object: a new run":                {view: given(active("a", 1)).serves("a", 1).with(drifted(config)).View, want: []string{"Begin a/2"}},
-		"a Stable object: applied again":               {view: given(active("a", 1)).serves("a", 1).with(drifted(service)).View, want: []string{"Reapply a/1"}},
-		"one that is gone comes back":                  {view: given(active("a", 1)).serves("a", 1).with(drifted(gone)).View, want: []string{"Reapply a/1"}},
-		"each in its way":                              {view: given(active("a", 1)).serves("a", 1).with(drifted(service, config)).View, want: []string{"Reapply a/1", "Begin a/2"}},
-		"only reported":                                {view: given(active("a", 1)).serves("a", 1).with(drifted(service, config, gone)).with(report).View},
+		"a Versioned object: a new run":  {view: given(active("a", 1)).serves("a", 1).with(drifted(config)).View, want: []string{"Begin a/2"}},
+		"a Stable object: applied again": {view: given(active("a", 1)).serves("a", 1).with(drifted(service)).View, want: []string{"Reapply a/1"}},
+		"one that is gone comes back":    {view: given(active("a", 1)).serves("a", 1).with(drifted(gone)).View, want: []string{"Reapply a/1"}},
+		"each in its way":                {view: given(active("a", 1)).serves("a", 1).with(drifted(service, config)).View, want: []string{"Reapply a/1", "Begin a/2"}},
+		"only reported":                  {view: given(active("a", 1)).serves("a", 1).with(drifted(service, config, gone)).with(report).View},
+		"only a Service that is gone comes back": {
+			view: given(active("a", 1)).serves("a", 1).with(drifted(found("Service", "web", v1alpha1.ClassStable))).with(report).View, want: []string{"Reapply a/1"},
+		},
 		"what is gone comes back as often as it takes": {view: given(active("a", 1, replaced(gone, 1, v1alpha1.DriftApplied))).serves("a", 1).with(drifted(gone)).View, want: []string{"Reapply a/1"}},
 		"the same change of the run after": {
 			view: a2(replaced(config, 1, v1alpha1.DriftNewRun)).swept("a").with(drifted(config)).View, wantStalled: map[string]string{"a": v1alpha1.DriftRepeatedReason},
