@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -95,15 +96,17 @@ func Foreign(o Object) bool {
 	return len(paths) > 0
 }
 
-// foreign are fields that others own and must not, and the known programs among these.
+// foreign are fields that others own and must not, and the known programs among these. Whoever applies
+// a field of ours as it is owns it beside us, and has changed nothing.
 func (o Object) foreign() (paths, managers []string) {
+	own := ours(o.Live, o.Manager)
 	for _, e := range o.Live.GetManagedFields() {
 		if ofManager(e, o.Manager) {
 			continue
 		}
-		found := false
+		found, shared := false, e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
 		setOf(e).Leaves().Iterate(func(path fieldpath.Path) {
-			if o.tolerated(path, e.Manager) {
+			if o.tolerated(path, e.Manager) || shared && own.Has(path) {
 				return
 			}
 			found = true

@@ -91,6 +91,7 @@ func TestCompare(t *testing.T) {
 		"a finalizer of somebody":             {live: foreign("kubectl", "", `{f:metadata: {f:finalizers: {'v:"mine.example/x"': {}}}}`, ""), want: &Finding{Paths: []string{"metadata.finalizers"}, Managers: []string{"kubectl"}}},
 		"a finalizer of the API server":       {live: foreign("kubectl", "", `{f:metadata: {f:finalizers: {'v:"foregroundDeletion"': {}}}}`, "")},
 		"an annotation of a controller":       {live: foreign("rancher", "", `{f:metadata: {f:annotations: {"f:field.cattle.io/publicEndpoints": {}}}}`, "")},
+		"applied by somebody as it is":        {live: strings.Replace(foreign("kubectl", "", `{f:spec: {f:template: {f:spec: {f:containers: {'k:{"name":"web"}': {".": {}, f:name: {}, f:image: {}}}}}}}`, ""), "manager: kubectl\n    operation: Update", "manager: kubectl\n    operation: Apply", 1)},
 		"scale":                               {live: foreign("kubectl", "scale", `{f:spec: {f:replicas: {}}}`, ""), want: &Finding{Paths: []string{"spec.replicas"}, Managers: []string{"kubectl"}}},
 		"scale by the autoscaler":             {live: foreign("kube-controller-manager", "scale", `{f:spec: {f:replicas: {}}}`, ""), autoscaled: true},
 		"scale that the autoscaler has taken": {live: edit("        f:replicas: {}\n", ""), autoscaled: true},

@@ -395,3 +395,38 @@ func TestMutatedAtAdmission(t *testing.T) {
 	s.edit(&appsv1.Deployment{}, "web-"+second[:10], "kubectl-edit", image)
 	s.drifts(second, 2, "NewRun Changed Deployment web ["+path+"] by [kubectl-edit] in 1")
 }
+
+// Who applies a workload as it is owns fields beside the operator, and has changed nothing: the policies let him.
+func TestAppliedAsItIsIsNoDrift(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	second := s.commit(shop("web", "2"))
+	s.live(second)
+	name := "web-" + second[:10]
+	body := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"` + name +
+		`"},"spec":{"template":{"spec":{"containers":[{"name":"web","image":"shop.example/web:2"}]}}}}`
+	d := &appsv1.Deployment{}
+	d.SetNamespace(s.ns)
+	d.SetName(name)
+	if err := suite.api.Patch(t.Context(), d, client.RawPatch(types.ApplyPatchType, []byte(body)), client.FieldOwner("kubectl")); err != nil {
+		t.Fatal(err)
+	}
+	// A change that is looked at after it.
+	s.edit(&corev1.Service{}, "web", "kubectl-patch", `{"spec":{"sessionAffinity":"ClientIP"}}`)
+	s.edit(&appsv1.Deployment{}, name, "kube-controller-manager", `{"metadata":{"annotations":{"deployment.kubernetes.io/revision":"7"}}}`)
+	until(t, patience, func(ctx context.Context) error {
+		rel, err := getRelease(ctx, s.ns, releaseOf("shop", second))
+		if err == nil && len(rel.Status.Drift) == 0 {
+			err = errors.New("nothing was found")
+		}
+		return err
+	})
+	settled()
+	rel, err := getRelease(t.Context(), s.ns, releaseOf("shop", second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rel.Status.Drift) != 1 || rel.Status.Drift[0].Kind != "Service" || rel.Status.Run != 1 {
+		t.Errorf("run %d, drift %+v", rel.Status.Run, rel.Status.Drift)
+	}
+}
