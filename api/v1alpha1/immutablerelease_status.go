@@ -178,9 +178,10 @@ type ObjectBaseline struct {
 	// +kubebuilder:validation:Maximum=1000000000
 	// +required
 	Run int32 `json:"run"`
-	// digest over its content and metadata, without status and what controllers own: the first 32 hex of a SHA-256.
-	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:Pattern=`^[0-9a-f]{32}$`
+	// digest over its content and metadata, without status and what controllers own: the number of the formula, and the first 32 hex of a
+	// SHA-256. One of another formula, by another version of the operator, is renewed and not compared.
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,6}:[0-9a-f]{32}$`
 	// +required
 	Digest string `json:"digest"`
 	// mutated are the fields that came back otherwise than they were sent, besides defaults. At most 8.

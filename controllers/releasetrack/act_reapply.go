@@ -54,7 +54,7 @@ func (r *Reconciler) reapplyOne(ctx context.Context, s *scope, rel *v1alpha1.Imm
 		return err
 	}
 	if own != apply.Absent {
-		if err := r.Writer.Adopt(ctx, o.Object); err != nil {
+		if err := r.Writer.Reclaim(ctx, o.Object); err != nil {
 			return kube.Classify(err, apply.Describe(o.Object))
 		}
 	}

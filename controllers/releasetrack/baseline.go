@@ -21,13 +21,19 @@ func (s *scope) noteMade(rel *v1alpha1.ImmutableRelease, run int32, st *render.S
 		return b.Group == gvk.Group && b.Kind == gvk.Kind && b.Name == name && (b.Run == run || keepsName(o.Class))
 	})
 	status.Baseline = append(status.Baseline, v1alpha1.ObjectBaseline{Group: gvk.Group, Kind: gvk.Kind, Name: name, Run: run,
-		Digest: drift.Digest(driftObject(st, o, live)), Mutated: drift.Mutated(o.Object, live)})
+		Digest: drift.Digest(driftObject(st, o, live)), Mutated: within(drift.Mutated(o.Object, live), len(rel.Spec.Objects))})
 	s.memory.baselines[rel.Name] = slices.Clone(status.Baseline)
 	v := verdict{at: s.view.Now}
 	if !isSeldom(gvk) {
 		v.of = stateOf(live, contentOfSpec(live))
 	}
 	s.memory.verified[identify(o.Object)] = v
+}
+
+// within keeps fewer paths of each object the more objects there are, so that status stays small.
+func within(paths []string, objects int) []string {
+	const all = 1600
+	return paths[:min(len(paths), max(1, all/max(1, objects)))]
 }
 
 // driftObject is a live object with what drift has to know of it.

@@ -2,6 +2,7 @@ package releasetrack
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -93,7 +94,7 @@ func (f *driftFinder) target(ctx context.Context, t target) {
 	if !ok {
 		return
 	}
-	id := objectID{t.gvk.Kind, t.name}
+	id := objectID{t.gvk.Group, t.gvk.Kind, t.name}
 	old, known := f.s.memory.verified[id]
 	if of == "" {
 		f.s.requeueAfter(scanEvery)
@@ -159,8 +160,8 @@ func (f *driftFinder) read(ctx context.Context, t target) (*verdict, error) {
 	return f.compare(t, o, live), nil
 }
 
-// compare tells an object from what it was made. One that has no baseline (it was made by an earlier version) counts as it is now, unless
-// it shows the hand of others.
+// compare tells an object from what it was made. One that has no baseline, or one of another version, counts as it is now, unless it shows the
+// hand of others.
 func (f *driftFinder) compare(t target, o *render.StampedObject, live *unstructured.Unstructured) *verdict {
 	owner, run := f.rel, f.watched.run.Run
 	if !keepsName(t.class) {
@@ -170,12 +171,16 @@ func (f *driftFinder) compare(t target, o *render.StampedObject, live *unstructu
 	}
 	object := driftObject(f.st, o, live)
 	base := baselineOf(owner, t.key, run, t.class)
-	if base == nil {
+	// What keeps its name may have been applied by a process that ended before it could note so.
+	asSent := keepsName(t.class) && len(drift.Differences(o.Object, live)) == 0
+	if base == nil || !drift.Comparable(base.Digest) || asSent && drift.Digest(object) != base.Digest {
 		if !drift.Foreign(object) {
 			f.s.noteMade(owner, run, f.st, o, live)
 			return &verdict{}
 		}
-		base = &v1alpha1.ObjectBaseline{}
+		if base == nil {
+			base = &v1alpha1.ObjectBaseline{}
+		}
 	}
 	found := drift.Compare(object, base.Digest, o.Object, base.Mutated)
 	if found == nil {
@@ -196,13 +201,19 @@ func (f *driftFinder) stamped(ctx context.Context, t target) (*render.StampedObj
 	return find(f.st, release.ObjectKey{Group: t.key.Group, Kind: t.key.Kind, Name: t.name}), nil
 }
 
-// pods looks at the pods of the run's workloads: one whose spec has changed since it was made, or that has lost a label, was changed by hand.
+// pods looks at the pods of the run's workloads: one whose spec has changed since it was made was changed by hand. Those of InPlace workloads
+// belong to no run, and are not looked at.
 func (f *driftFinder) pods(ctx context.Context) {
+	there := map[objectID]bool{}
+	for _, p := range f.s.world.pods {
+		there[podID(p.Name)] = true
+	}
+	maps.DeleteFunc(f.s.memory.verified, func(id objectID, _ verdict) bool { return id.group == "" && id.kind == "Pod" && !there[id] })
 	for _, p := range f.s.world.pods {
 		if runKey(p.Labels) != f.watched.run || len(p.OwnerReferences) == 0 || !p.DeletionTimestamp.IsZero() || p.Generation <= 1 {
 			continue
 		}
-		id := objectID{"Pod", p.Name}
+		id := podID(p.Name)
 		of := stateOf(p, contentOfSpec(p))
 		old, known := f.s.memory.verified[id]
 		if !known || old.of != of {
@@ -220,6 +231,8 @@ func (f *driftFinder) pods(ctx context.Context) {
 		}
 	}
 }
+
+func podID(name string) objectID { return objectID{"", "Pod", name} }
 
 func (f *driftFinder) readPod(ctx context.Context, p *corev1.Pod) (*verdict, error) {
 	live := &unstructured.Unstructured{}

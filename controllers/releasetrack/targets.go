@@ -30,9 +30,9 @@ type target struct {
 }
 
 // objectID is an object in the namespace of its track.
-type objectID struct{ kind, name string }
+type objectID struct{ group, kind, name string }
 
-func identify(u *unstructured.Unstructured) objectID { return objectID{u.GetKind(), u.GetName()} }
+func identify(u *unstructured.Unstructured) objectID { return objectID{u.GroupVersionKind().Group, u.GetKind(), u.GetName()} }
 
 // watchedRun are the targets of a run, worked out once.
 type watchedRun struct {
@@ -85,7 +85,7 @@ func (r *Reconciler) targetsOf(ctx context.Context, s *scope, rel *v1alpha1.Immu
 	s.memory.watched = out
 	watched := map[objectID]bool{}
 	for _, t := range out.targets {
-		watched[objectID{t.gvk.Kind, t.name}] = true
+		watched[objectID{t.gvk.Group, t.gvk.Kind, t.name}] = true
 	}
 	maps.DeleteFunc(s.memory.verified, func(id objectID, _ verdict) bool { return !watched[id] })
 	return out, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,14 +18,23 @@ import (
 // Apply: a key that a former manager left in a Service's selector would send traffic nowhere. Owners of subresources (built-in
 // controllers) stay.
 func (w *Writer) Adopt(ctx context.Context, u *unstructured.Unstructured) error {
+	return w.own(ctx, u, func(fieldpath.Path) bool { return false })
+}
+
+// Reclaim is Adopt of an object that is ours already. What others note on it (labels, annotations, finalizers of load balancers) stays theirs.
+func (w *Writer) Reclaim(ctx context.Context, u *unstructured.Unstructured) error {
+	return w.own(ctx, u, isNote)
+}
+
+func (w *Writer) own(ctx context.Context, u *unstructured.Unstructured, stays func(fieldpath.Path) bool) error {
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(u.GroupVersionKind())
 	if err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), live); err != nil {
 		return err
 	}
-	fields, err := takeOver(live.GetManagedFields(), live.GetAPIVersion())
+	fields, err := takeOver(live.GetManagedFields(), live.GetAPIVersion(), stays)
 	if err != nil {
-		return fmt.Errorf("adopt %s: %w", Describe(u), err)
+		return fmt.Errorf("take over the fields of %s: %w", Describe(u), err)
 	}
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "replace", "path": "/metadata/managedFields", "value": fields},
@@ -36,8 +46,22 @@ func (w *Writer) Adopt(ctx context.Context, u *unstructured.Unstructured) error 
 	return w.Client.Patch(ctx, live, client.RawPatch(types.JSONPatchType, patch))
 }
 
-// takeOver unites the entries of all managers of the object itself into one of ours.
-func takeOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.ManagedFieldsEntry, error) {
+// isNote: a label, annotation or finalizer that is not under stele.dev/.
+func isNote(path fieldpath.Path) bool {
+	if len(path) < 3 || path[0].FieldName == nil || *path[0].FieldName != "metadata" || path[1].FieldName == nil {
+		return false
+	}
+	switch *path[1].FieldName {
+	case "labels", "annotations":
+		return path[2].FieldName != nil && !strings.HasPrefix(*path[2].FieldName, "stele.dev/")
+	case "finalizers":
+		return true
+	}
+	return false
+}
+
+// takeOver unites the entries of all managers of the object itself into one of ours, but for the fields of others that stay theirs.
+func takeOver(entries []metav1.ManagedFieldsEntry, apiVersion string, stays func(fieldpath.Path) bool) ([]metav1.ManagedFieldsEntry, error) {
 	all := fieldpath.NewSet()
 	var out []metav1.ManagedFieldsEntry
 	for _, e := range entries {
@@ -49,7 +73,22 @@ func takeOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.
 		if err := set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes())); err != nil {
 			return nil, err
 		}
-		all = all.Union(set)
+		theirs := fieldpath.NewSet()
+		set.Iterate(func(path fieldpath.Path) {
+			if e.Manager != FieldManager && stays(path) {
+				theirs.Insert(path.Copy())
+			} else {
+				all.Insert(path.Copy())
+			}
+		})
+		if !theirs.Empty() {
+			raw, err := theirs.ToJSON()
+			if err != nil {
+				return nil, err
+			}
+			e.FieldsV1 = metav1.NewFieldsV1(string(raw))
+			out = append(out, e)
+		}
 	}
 	raw, err := all.ToJSON()
 	if err != nil {

@@ -28,7 +28,7 @@ func TestTakeOver(t *testing.T) {
 	selector := `{"f:spec":{"f:selector":{"f:app":{},"f:version":{}}}}`
 	ports := `{"f:spec":{"f:ports":{".":{},"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}}`
 	status := entry("kube-controller-manager", "status", `{"f:status":{"f:loadBalancer":{}}}`)
-	got, err := takeOver([]metav1.ManagedFieldsEntry{entry("helm", "", selector), status, entry("kubectl-edit", "", ports), entry(FieldManager, "", selector)}, "v1")
+	got, err := takeOver([]metav1.ManagedFieldsEntry{entry("helm", "", selector), status, entry("kubectl-edit", "", ports), entry(FieldManager, "", selector)}, "v1", none)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,15 +50,39 @@ func TestTakeOver(t *testing.T) {
 
 func TestTakeOverOfOddEntries(t *testing.T) {
 	empty := metav1.ManagedFieldsEntry{Manager: "odd"}
-	got, err := takeOver([]metav1.ManagedFieldsEntry{empty}, "apps/v1")
+	got, err := takeOver([]metav1.ManagedFieldsEntry{empty}, "apps/v1", none)
 	if err != nil || len(got) != 2 || got[0].Manager != "odd" {
 		t.Errorf("%v, %v", got, err)
 	}
-	if got, err := takeOver(nil, "v1"); err != nil || len(got) != 1 || got[0].Manager != FieldManager {
+	if got, err := takeOver(nil, "v1", none); err != nil || len(got) != 1 || got[0].Manager != FieldManager {
 		t.Errorf("without entries: %v, %v", got, err)
 	}
-	if _, err := takeOver([]metav1.ManagedFieldsEntry{entry("broken", "", `{"f:spec":`)}, "v1"); err == nil {
+	if _, err := takeOver([]metav1.ManagedFieldsEntry{entry("broken", "", `{"f:spec":`)}, "v1", none); err == nil {
 		t.Error("broken fields are taken")
+	}
+}
+
+func none(fieldpath.Path) bool { return false }
+
+// What others note on an object of ours stays theirs: a finalizer that a load balancer needs would be gone with the next apply.
+func TestReclaimLeavesNotes(t *testing.T) {
+	notes := `{"f:metadata":{"f:annotations":{"f:lb.example/id":{}},"f:finalizers":{"v:\"service.k8s.aws/resources\"":{}},"f:labels":{"f:team":{}}}}`
+	ours := `{"f:metadata":{"f:annotations":{".":{},"f:stele.dev/digest":{}},"f:labels":{"f:stele.dev/track":{}},"f:ownerReferences":{"k:{\"uid\":\"1\"}":{}}},"f:spec":{"f:type":{}}}`
+	both := setOf(t, entry("", "", notes)).Union(setOf(t, entry("", "", ours)))
+	raw, err := both.ToJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := takeOver([]metav1.ManagedFieldsEntry{entry("controller", "", string(raw)), entry(FieldManager, "", `{"f:metadata":{"f:labels":{"f:app":{}}}}`)}, "v1", isNote)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if got[0].Manager != "controller" || !setOf(t, got[0]).Equals(setOf(t, entry("", "", notes))) {
+		t.Errorf("theirs: %s of %s", got[0].FieldsV1.GetRawString(), got[0].Manager)
+	}
+	want := setOf(t, entry("", "", ours)).Union(setOf(t, entry("", "", `{"f:metadata":{"f:labels":{"f:app":{}}}}`)))
+	if got[1].Manager != FieldManager || !setOf(t, got[1]).Equals(want) {
+		t.Errorf("ours: %s", got[1].FieldsV1.GetRawString())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -38,8 +39,14 @@ type Finding struct {
 	Managers []string
 }
 
+// formula is the way in which digests are made. A digest that was made in another way tells nothing: raise it with any change of what counts.
+const formula = "1:"
+
+// Comparable: the digest was made in the way of this version.
+func Comparable(digest string) bool { return strings.HasPrefix(digest, formula) }
+
 // Digest is over what the operator owns of an object: the fields, and their values but for those of a Secret. An object that keeps no
-// name from run to run counts as the very one (by its uid). 32 hex.
+// name from run to run counts as the very one (by its uid). The number of the formula and 32 hex.
 func Digest(o Object) string {
 	h := sha256.New()
 	if o.Class != v1alpha1.ClassStable && o.Class != v1alpha1.ClassInPlace {
@@ -59,7 +66,7 @@ func Digest(o Object) string {
 			_, _ = fmt.Fprintf(h, "value %s %s\n", path, canonical(v))
 		}
 	})
-	return hex.EncodeToString(h.Sum(nil))[:32]
+	return formula + hex.EncodeToString(h.Sum(nil))[:32]
 }
 
 // ownMetadata: labels and annotations that we own count, whatever others may add beside them.
@@ -96,15 +103,17 @@ func Foreign(o Object) bool {
 	return len(paths) > 0
 }
 
-// foreign are fields that others own and must not, and the known programs among these.
+// foreign are fields that others own and must not, and the known programs among these. Whoever applies
+// a field of ours as it is owns it beside us, and has changed nothing.
 func (o Object) foreign() (paths, managers []string) {
+	own := ours(o.Live, o.Manager)
 	for _, e := range o.Live.GetManagedFields() {
 		if ofManager(e, o.Manager) {
 			continue
 		}
-		found := false
+		found, shared := false, e.Operation == metav1.ManagedFieldsOperationApply && e.Subresource == ""
 		setOf(e).Leaves().Iterate(func(path fieldpath.Path) {
-			if o.tolerated(path, e.Manager) {
+			if o.tolerated(path, e.Manager) || shared && own.Has(path) {
 				return
 			}
 			found = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -58,11 +59,20 @@ func (p *planner) answerTo(d Drift) v1alpha1.DriftAnswer {
 // answered: the same change was answered before. A new run answers what was found in the run before it; while it is on its way, the old
 // one still shows the change.
 func (p *planner) answered(d Drift, keepsName bool) bool {
-	return slices.ContainsFunc(p.active.Status.Drift, func(o v1alpha1.ObjectDrift) bool {
-		replaced := o.Answer == v1alpha1.DriftApplied && keepsName || o.Answer == v1alpha1.DriftNewRun && o.Run < p.active.Status.ActiveRun
-		return replaced && sameDrift(o, d)
-	})
+	noted, run := p.active.Status.Drift, p.active.Status.ActiveRun
+	replaced := func(o v1alpha1.ObjectDrift) bool { return o.Answer == v1alpha1.DriftNewRun && o.Run < run }
+	if slices.ContainsFunc(noted, func(o v1alpha1.ObjectDrift) bool {
+		return (replaced(o) || o.Answer == v1alpha1.DriftApplied && keepsName) && sameDrift(o, d)
+	}) {
+		return true
+	}
+	// More was answered at once than is kept: the rest may have been among it, and would be answered for ever.
+	return len(noted) >= maxDrift && noted[len(noted)-1].Seen.Sub(noted[0].Seen.Time) < atOnce &&
+		!slices.ContainsFunc(noted, func(o v1alpha1.ObjectDrift) bool { return !replaced(o) && o.Answer != v1alpha1.DriftApplied })
 }
+
+// atOnce is how far apart what was answered together may be noted.
+const atOnce = time.Minute
 
 func sameDrift(o v1alpha1.ObjectDrift, d Drift) bool {
 	return o.Group == d.Key.Group && o.Kind == d.Key.Kind && o.Name == d.Key.Name && o.Change == d.Change &&
@@ -81,7 +91,7 @@ func (p *planner) reapply() {
 	for _, d := range p.plan.Drift {
 		switch d.Answer {
 		case v1alpha1.DriftApplied:
-			apply = true
+			apply = apply || !p.tooSoon(d)
 		case v1alpha1.DriftStalled:
 			stalled = append(stalled, DescribeDrift(d))
 		case v1alpha1.DriftNewRun, v1alpha1.DriftReported: // replaceDrifted; nothing
@@ -97,6 +107,24 @@ func (p *planner) reapply() {
 		p.plan.Stalled[r.Name] = Problem{v1alpha1.DriftRepeatedReason, "changed again in the same way after it was replaced once: " + strings.Join(stalled, "; ") +
 			". Find who does it; put the change into Git, undo it, or ask for another run with the annotation stele.dev/restart on the track"}
 	}
+}
+
+// deletedAgain is how long an object that is deleted again and again is left before it is made once more: somebody's controller may do it.
+const deletedAgain = 10 * time.Second
+
+// tooSoon: the same object was deleted, and made again, a moment ago.
+func (p *planner) tooSoon(d v1alpha1.ObjectDrift) bool {
+	if d.Change != v1alpha1.DriftDeleted {
+		return false
+	}
+	for _, o := range p.active.Status.Drift {
+		until := o.Seen.Add(deletedAgain)
+		if o.Answer == v1alpha1.DriftApplied && o.Change == d.Change && o.Kind == d.Kind && o.Name == d.Name && o.Group == d.Group && p.view.Now.Before(until) {
+			p.wakeAt(until)
+			return true
+		}
+	}
+	return false
 }
 
 // replaceDrifted begins the release anew when an object of its run was changed that is never updated.
@@ -161,20 +189,30 @@ func (d *describer) drift() {
 // maxDrift is the maximum of status.drift.
 const maxDrift = 20
 
-// NoteDrift keeps what was found and answered, unless it is the very same as before.
+// NoteDrift keeps what was found and answered, and reports whether that is news. The oldest goes for it, but not what differs still: an
+// answer that is forgotten would be given again, and what is left would be told of again.
 func NoteDrift(r *v1alpha1.ImmutableRelease, found v1alpha1.ObjectDrift, v View) bool {
 	key := Drift{Key: ObjectKey{found.Group, found.Kind, found.Name}, Change: found.Change, Paths: found.Paths, Managers: found.Managers}
-	again := found.Answer == v1alpha1.DriftApplied // each time is one
-	if !again && slices.ContainsFunc(r.Status.Drift, func(o v1alpha1.ObjectDrift) bool {
+	same := func(o v1alpha1.ObjectDrift) bool {
 		return o.Run == found.Run && o.Answer == found.Answer && sameDrift(o, key)
-	}) {
+	}
+	noted := slices.Clone(r.Status.Drift)
+	if found.Answer == v1alpha1.DriftApplied {
+		noted = slices.DeleteFunc(noted, same) // each time is one, and the last is kept
+	} else if slices.ContainsFunc(noted, same) {
 		return false
 	}
-	found.Seen = microTime(v.Now)
-	r.Status.Drift = append(r.Status.Drift, found)
-	if over := len(r.Status.Drift) - maxDrift; over > 0 {
-		r.Status.Drift = slices.Clone(r.Status.Drift[over:])
+	for len(noted) >= maxDrift {
+		i := slices.IndexFunc(noted, func(o v1alpha1.ObjectDrift) bool {
+			return !slices.ContainsFunc(v.Drift, func(d Drift) bool { return sameDrift(o, d) })
+		})
+		if i < 0 && (found.Answer == v1alpha1.DriftReported || found.Answer == v1alpha1.DriftStalled) {
+			return false // the condition tells it
+		}
+		noted = slices.Delete(noted, max(i, 0), max(i, 0)+1)
 	}
+	found.Seen = microTime(v.Now)
+	r.Status.Drift = append(noted, found)
 	return true
 }
 

@@ -1,7 +1,9 @@
 package release
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -46,6 +48,11 @@ func TestDriftIsAnswered(t *testing.T) {
 		"only reported":                  {view: given(active("a", 1)).serves("a", 1).with(drifted(service, config, gone)).with(report).View},
 		"only a Service that is gone comes back": {
 			view: given(active("a", 1)).serves("a", 1).with(drifted(found("Service", "web", v1alpha1.ClassStable))).with(report).View, want: []string{"Reapply a/1"},
+		},
+		"what is gone again a moment after it came back waits": {
+			view: given(active("a", 1, replaced(gone, 1, v1alpha1.DriftApplied), func(r *v1alpha1.ImmutableRelease) { r.Status.Drift[0].Seen = *ago(4 * time.Second) })).
+				serves("a", 1).with(drifted(gone)).View,
+			wantWake: 6 * time.Second,
 		},
 		"what is gone comes back as often as it takes": {view: given(active("a", 1, replaced(gone, 1, v1alpha1.DriftApplied))).serves("a", 1).with(drifted(gone)).View, want: []string{"Reapply a/1"}},
 		"the same change of the run after": {
@@ -125,4 +132,70 @@ func again(r *v1alpha1.ImmutableRelease) { r.Status.Run, r.Status.ActiveRun = 2,
 
 func condition(r *v1alpha1.ImmutableRelease, kind string) *metav1.Condition {
 	return apimeta.FindStatusCondition(r.Status.Conditions, kind)
+}
+
+// many are more changed objects than status.drift has room for.
+func many(class v1alpha1.ObjectClass) []Drift {
+	var out []Drift
+	for i := range maxDrift + 5 {
+		out = append(out, found("ConfigMap", fmt.Sprintf("config-%02d", i), class, "metadata.labels.team"))
+	}
+	return out
+}
+
+// What differs all the time is written once, however much it is: each write of a status wakes the controller.
+func TestMuchDriftThatIsLeftIsWrittenOnce(t *testing.T) {
+	v := given(active("a", 1)).serves("a", 1).with(drifted(many(v1alpha1.ClassVersioned)...)).with(func(v *View) { v.Track.ReportDrift = true }).View
+	r := v.Releases[0]
+	Describe(r, v, Decide(v), nil)
+	first := r.DeepCopy()
+	v.Now = v.Now.Add(time.Minute)
+	Describe(r, v, Decide(v), nil)
+	if diff := cmp.Diff(first.Status.Drift, r.Status.Drift); diff != "" {
+		t.Errorf("status.drift is written again:\n%s", diff)
+	}
+}
+
+// A controller that labels all objects of a namespace causes one new run, not one after the other, however many objects there are.
+func TestMuchDriftIsReplacedOnce(t *testing.T) {
+	for _, n := range []int{12, maxDrift, maxDrift + 5} {
+		drift := many(v1alpha1.ClassVersioned)[:n]
+		v := given(active("a", 1)).serves("a", 1).with(drifted(drift...)).View
+		r := v.Releases[0]
+		for _, d := range Decide(v).Drift {
+			NoteDrift(r, d, v)
+		}
+		after := given(active("a", 1, again, func(to *v1alpha1.ImmutableRelease) { to.Status.Drift = r.Status.Drift })).serves("a", 2).swept("a").with(drifted(drift...)).View
+		r = after.Releases[0]
+		for range 3 {
+			p := Decide(after)
+			for _, s := range p.Steps {
+				if s.Kind == Begin {
+					t.Fatalf("%d objects: run %d is begun for the same cause", n, s.Run)
+				}
+			}
+			if p.Stalled["a"].Reason != v1alpha1.DriftRepeatedReason {
+				t.Fatalf("%d objects: stalled %+v", n, p.Stalled)
+			}
+			Describe(r, after, p, nil)
+		}
+	}
+}
+
+// The same for objects that are applied again.
+func TestMuchDriftIsAppliedOnce(t *testing.T) {
+	v := given(active("a", 1)).serves("a", 1).with(drifted(many(v1alpha1.ClassStable)...)).View
+	r := v.Releases[0]
+	for range 3 {
+		p := Decide(v)
+		for _, d := range p.Drift {
+			if d.Answer == v1alpha1.DriftApplied {
+				NoteDrift(r, d, v)
+			}
+		}
+		Describe(r, v, p, nil)
+	}
+	if p := Decide(v); len(p.Steps) > 0 || p.Stalled["a"].Reason != v1alpha1.DriftRepeatedReason {
+		t.Errorf("steps %v, stalled %+v", p.Steps, p.Stalled)
+	}
 }

@@ -148,10 +148,13 @@ func TestEveryObjectIsWatchedForDrift(t *testing.T) {
 		}
 		return err
 	})
-	rel, err := getRelease(t.Context(), s.ns, releaseOf("shop", second))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var rel *v1alpha1.ImmutableRelease
+	until(t, patience, func(ctx context.Context) (err error) { // it is noted after it was applied
+		if rel, err = getRelease(ctx, s.ns, releaseOf("shop", second)); err == nil && len(rel.Status.Drift) == 0 {
+			err = errors.New("nothing was noted")
+		}
+		return err
+	})
 	if d := rel.Status.Drift; len(d) != 1 || d[0].Answer != v1alpha1.DriftApplied || d[0].Kind != "Service" || len(d[0].Paths) == 0 {
 		t.Fatalf("status.drift is %+v", d)
 	}
@@ -394,4 +397,51 @@ func TestMutatedAtAdmission(t *testing.T) {
 	s.drifts(second, 1)
 	s.edit(&appsv1.Deployment{}, "web-"+second[:10], "kubectl-edit", image)
 	s.drifts(second, 2, "NewRun Changed Deployment web ["+path+"] by [kubectl-edit] in 1")
+}
+
+// Who applies a workload as it is owns fields beside the operator, and has changed nothing: the policies let him.
+func TestAppliedAsItIsIsNoDrift(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	second := s.commit(shop("web", "2"))
+	s.live(second)
+	name := "web-" + second[:10]
+	body := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"` + name +
+		`"},"spec":{"template":{"spec":{"containers":[{"name":"web","image":"shop.example/web:2"}]}}}}`
+	d := &appsv1.Deployment{}
+	d.SetNamespace(s.ns)
+	d.SetName(name)
+	if err := suite.api.Patch(t.Context(), d, client.RawPatch(types.ApplyPatchType, []byte(body)), client.FieldOwner("kubectl")); err != nil {
+		t.Fatal(err)
+	}
+	// A change that is looked at after it. What others note on the object stays.
+	s.edit(&corev1.Service{}, "web", "controller", `{"metadata":{"annotations":{"lb.example/id":"7"},"finalizers":["lb.example/resources"]}}`)
+	t.Cleanup(func() {
+		svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.ns, Name: "web"}}
+		_ = suite.api.Patch(context.Background(), svc, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+	})
+	s.edit(&corev1.Service{}, "web", "kubectl-patch", `{"spec":{"sessionAffinity":"ClientIP"}}`)
+	s.edit(&appsv1.Deployment{}, name, "kube-controller-manager", `{"metadata":{"annotations":{"deployment.kubernetes.io/revision":"7"}}}`)
+	until(t, patience, func(ctx context.Context) error {
+		rel, err := getRelease(ctx, s.ns, releaseOf("shop", second))
+		if err == nil && len(rel.Status.Drift) == 0 {
+			err = errors.New("nothing was found")
+		}
+		return err
+	})
+	settled()
+	rel, err := getRelease(t.Context(), s.ns, releaseOf("shop", second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, err := get(t.Context(), s.ns, "web", &corev1.Service{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if svc.Spec.SessionAffinity != corev1.ServiceAffinityNone || svc.Annotations["lb.example/id"] != "7" || !slices.Contains(svc.Finalizers, "lb.example/resources") {
+		t.Errorf("Service: affinity %s, annotations %v, finalizers %v", svc.Spec.SessionAffinity, svc.Annotations, svc.Finalizers)
+	}
+	if len(rel.Status.Drift) != 1 || rel.Status.Drift[0].Kind != "Service" || rel.Status.Run != 1 {
+		t.Errorf("run %d, drift %+v", rel.Status.Run, rel.Status.Drift)
+	}
 }

@@ -272,6 +272,39 @@ func TestApplyWithoutAChange(t *testing.T) {
 	}
 }
 
+// TestForgottenOwners: who empties managedFields would make a release look changed, or hide what was changed before.
+func TestForgottenOwners(t *testing.T) {
+	all, err := kinds()
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator, admin := one(t, "operator"), one(t, "masters")
+	u := all[indexOf(all, "configmaps")].as(versioned, enforced, "owned")
+	if _, err := operator.dyn.Resource(configMaps).Namespace(enforced).Create(t.Context(), u, metav1.CreateOptions{FieldManager: "stele"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, patch := range map[string]string{
+		"emptied":          `[{"op":"replace","path":"/metadata/managedFields","value":[{}]}]`,
+		"given to another": `[{"op":"replace","path":"/metadata/managedFields/0/manager","value":"thief"}]`,
+		"fewer":            `[{"op":"replace","path":"/metadata/managedFields/0/fieldsV1","value":{"f:data":{}}}]`,
+	} {
+		_, err := admin.dyn.Resource(configMaps).Namespace(enforced).Patch(t.Context(), "owned", types.JSONPatchType, []byte(patch), dryPatch)
+		if deniedBy(err) != "stele-objects" {
+			t.Errorf("managedFields %s: %v", name, err)
+		}
+	}
+	if err := admin.patch(t.Context(), configMaps, enforced, "owned", `{}`); err != nil {
+		t.Errorf("no change at all: %v", err)
+	}
+	same := `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"owned"},"data":{"k":"v"}}`
+	force := true
+	_, err = admin.dyn.Resource(configMaps).Namespace(enforced).Patch(t.Context(), "owned", types.ApplyPatchType, []byte(same),
+		metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: "test", Force: &force})
+	if err != nil {
+		t.Errorf("applied as it is: %v", err)
+	}
+}
+
 // TestTerminatingNamespace: the namespace controller empties a namespace that is being deleted, and nobody else does.
 func TestTerminatingNamespace(t *testing.T) {
 	operator, admin, ender := one(t, "operator"), one(t, "masters"), controller(t, "namespace-controller")

@@ -86,6 +86,8 @@ func whoWritesWhat(t *testing.T) {
 		t.Errorf("anybody may write grants: %v", err)
 	}
 	wantDenied(t, grants(ctx, user, append(granted(t), grant(other, until, "bank"))...), policy, "to himself")
+	// A token is let through in the namespaces of all grants: one for anybody else would widen one's own.
+	wantDenied(t, grants(ctx, user, append(granted(t), grant("ghost", until, "bank"))...), policy, "to himself")
 	longer := granted(t)
 	for i := range longer {
 		if longer[i].User == other {
