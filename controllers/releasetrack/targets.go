@@ -32,7 +32,9 @@ type target struct {
 // objectID is an object in the namespace of its track.
 type objectID struct{ group, kind, name string }
 
-func identify(u *unstructured.Unstructured) objectID { return objectID{u.GroupVersionKind().Group, u.GetKind(), u.GetName()} }
+func identify(u *unstructured.Unstructured) objectID {
+	return objectID{u.GroupVersionKind().Group, u.GetKind(), u.GetName()}
+}
 
 // watchedRun are the targets of a run, worked out once.
 type watchedRun struct {
