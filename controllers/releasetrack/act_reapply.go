@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -104,8 +105,25 @@ func (r *Reconciler) tellLeft(rel *v1alpha1.ImmutableRelease, stored []v1alpha1.
 	}
 }
 
+// fieldOf is the first path that differs as far as it has no key of a list or map in it: spec.template.spec. A metric has few values.
+func fieldOf(d v1alpha1.ObjectDrift) string {
+	if len(d.Paths) == 0 {
+		return ""
+	}
+	path, _, _ := strings.Cut(d.Paths[0], "[")
+	names := strings.Split(path, ".")
+	most := 3
+	switch names[0] { // what comes then is a key
+	case "metadata":
+		most = 2
+	case "data", "binaryData", "stringData":
+		most = 1
+	}
+	return strings.Join(names[:min(len(names), most)], ".")
+}
+
 func (r *Reconciler) tellDrift(rel *v1alpha1.ImmutableRelease, d v1alpha1.ObjectDrift) {
-	driftFound.WithLabelValues(rel.Namespace, rel.Spec.Track, d.Kind, string(d.Change), string(d.Answer)).Inc()
+	driftFound.WithLabelValues(rel.Namespace, rel.Spec.Track, d.Kind, fieldOf(d), strings.Join(d.Managers, ","), string(d.Change), string(d.Answer)).Inc()
 	words := map[v1alpha1.DriftAnswer]string{
 		v1alpha1.DriftNewRun: "; it is replaced by a new run", v1alpha1.DriftApplied: "; it is as in Git again",
 		v1alpha1.DriftReported: "; it is left so (spec.drift is Report, or break-glass is open)", v1alpha1.DriftStalled: "; it is left so, because it was replaced for this once",

@@ -24,7 +24,7 @@ var (
 	}, []string{"result"})
 	driftFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_drift_total", Help: "Objects of active releases that were changed or deleted behind the operator's back, by what was done about it.",
-	}, []string{"namespace", "track", "kind", "change", "answer"})
+	}, []string{"namespace", "track", "kind", "field", "manager", "change", "answer"})
 	integrityFound = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stele_integrity_problems_total", Help: "Releases and archives that were altered or deleted behind the operator's back, by reason.",
 	}, []string{"reason"})
