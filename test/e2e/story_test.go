@@ -33,6 +33,8 @@ type story struct {
 	ns   string
 	git  *gitserver.Server
 	repo *gitserver.Repo
+	// breaks are the invariants that people break in the story.
+	breaks []string
 }
 
 // tell begins a story that runs beside others.
@@ -96,7 +98,7 @@ func kebab(test string) string {
 // end checks the invariants, says what is there when the story failed, and lets the tracks go without waiting for them.
 func (s *story) end() {
 	s.ctx = context.Background() // that of the test has ended
-	checkInvariants(s.T, s.ns)
+	checkInvariants(s.T, s.ns, s.breaks...)
 	if s.Failed() {
 		s.describe()
 	}
