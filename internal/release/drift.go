@@ -3,6 +3,7 @@ package release
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -135,9 +136,32 @@ func (p *planner) replaceDrifted() {
 			again = append(again, DescribeDrift(d))
 		}
 	}
-	if len(again) > 0 {
+	if len(again) > 0 && !p.tooOften() {
 		p.begin(p.active, "changed behind the operator's back: "+strings.Join(again, "; "))
 	}
+}
+
+// Changes by instalments (a slow program that reaches one object after another) are answered with so many runs within such a time. Then what has
+// changed is said, and waits: each run replaces all pods.
+const (
+	runsForDrift     = 3
+	runsForDriftTime = 10 * time.Minute
+)
+
+// tooOften: drift was answered with several runs lately.
+func (p *planner) tooOften() bool {
+	seen := map[int32]time.Time{}
+	for _, o := range p.active.Status.Drift {
+		if o.Answer == v1alpha1.DriftNewRun && p.view.Now.Before(o.Seen.Add(runsForDriftTime)) {
+			seen[o.Run] = o.Seen.Time
+		}
+	}
+	if len(seen) < runsForDrift {
+		return false
+	}
+	oldest := slices.MinFunc(slices.Collect(maps.Values(seen)), time.Time.Compare)
+	p.wakeAt(oldest.Add(runsForDriftTime))
+	return true
 }
 
 // WasReported: the same change was found in the same run before, and only reported.

@@ -68,6 +68,16 @@ func TestDriftIsAnswered(t *testing.T) {
 		"what was only reported before was not answered": {
 			view: a2(replaced(config, 1, v1alpha1.DriftReported)).with(drifted(config)).View, want: []string{"Begin a/3"},
 		},
+		"changes by instalments wait after three runs": {
+			view: given(active("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run, r.Status.ActiveRun = 4, 4 }, lately(1, 9*time.Minute), lately(2, 5*time.Minute), lately(3, time.Minute))).
+				serves("a", 4).swept("a").with(drifted(config)).View,
+			wantWake: time.Minute,
+		},
+		"and go on when the first of these is long ago": {
+			view: given(active("a", 1, func(r *v1alpha1.ImmutableRelease) { r.Status.Run, r.Status.ActiveRun = 4, 4 }, lately(1, 11*time.Minute), lately(2, 5*time.Minute), lately(3, time.Minute))).
+				serves("a", 4).with(drifted(config)).View,
+			want: []string{"Begin a/5"},
+		},
 		"a restart is begun whatever has drifted": {
 			view: a2(replaced(config, 1, v1alpha1.DriftNewRun)).with(drifted(config)).with(func(v *View) { v.Track.Restart = "now" }).View,
 			want: []string{"Begin a/3"}, wantStalled: map[string]string{"a": v1alpha1.DriftRepeatedReason},
@@ -124,6 +134,14 @@ func TestMutatedIsSaidOfTheRunThatServes(t *testing.T) {
 	Describe(r, v, Decide(v), nil)
 	if diff := cmp.Diff("the cluster changed what was created: Deployment web: spec.x", condition(r, v1alpha1.MutatedCondition).Message); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// lately: another change was answered with a run, so long ago.
+func lately(run int32, before time.Duration) option {
+	return func(r *v1alpha1.ImmutableRelease) {
+		r.Status.Drift = append(r.Status.Drift, v1alpha1.ObjectDrift{Kind: "ConfigMap", Name: fmt.Sprintf("other-%d", run), Run: run, Change: v1alpha1.DriftChanged,
+			Paths: []string{"data.x"}, Answer: v1alpha1.DriftNewRun, Seen: *ago(before)})
 	}
 }
 
