@@ -45,7 +45,7 @@ func (r *Reconciler) findDrift(ctx context.Context, s *scope) {
 		ctrl.LoggerFrom(ctx).Info("drift cannot be looked for", "release", rel.Name, "error", err.Error())
 		return
 	}
-	f := &driftFinder{r: r, s: s, rel: rel, watched: watched, now: r.Clock.Now(), reads: readsAtOnce}
+	f := &driftFinder{r: r, s: s, rel: rel, watched: watched, cached: s.world.index(), now: r.Clock.Now(), reads: readsAtOnce}
 	for _, t := range watched.targets {
 		if !settled && keepsName(t.class) || t.gvk.Kind == "PersistentVolumeClaim" {
 			continue
@@ -79,6 +79,7 @@ type driftFinder struct {
 	s       *scope
 	rel     *v1alpha1.ImmutableRelease
 	watched *watchedRun
+	cached  map[objectID]client.Object
 	st      *render.Stamped
 	now     time.Time
 	reads   int
@@ -122,7 +123,11 @@ func (f *driftFinder) state(ctx context.Context, t target) (string, bool) {
 	if t.seldom {
 		return "", true
 	}
-	obj, err := f.r.cached(ctx, f.s, t)
+	obj := f.cached[objectID{t.gvk.Group, t.gvk.Kind, t.name}]
+	var err error
+	if !followsKind(t.gvk) {
+		obj, err = f.r.noted(ctx, f.s, t)
+	}
 	switch {
 	case err != nil:
 		ctrl.LoggerFrom(ctx).Info("an object cannot be read from the cache", "kind", t.gvk.Kind, "error", err.Error())
@@ -160,8 +165,7 @@ func (f *driftFinder) read(ctx context.Context, t target) (*verdict, error) {
 	return f.compare(t, o, live), nil
 }
 
-// compare tells an object from what it was made. One that has no baseline, or one of another version, counts as it is now, unless it shows the
-// hand of others.
+// compare tells an object from what it was made, and notes what counts from now on.
 func (f *driftFinder) compare(t target, o *render.StampedObject, live *unstructured.Unstructured) *verdict {
 	owner, run := f.rel, f.watched.run.Run
 	if !keepsName(t.class) {
@@ -169,20 +173,17 @@ func (f *driftFinder) compare(t target, o *render.StampedObject, live *unstructu
 			return &verdict{}
 		}
 	}
-	object := driftObject(f.st, o, live)
-	base := baselineOf(owner, t.key, run, t.class)
-	// What keeps its name may have been applied by a process that ended before it could note so.
-	asSent := keepsName(t.class) && len(drift.Differences(o.Object, live)) == 0
-	if base == nil || !drift.Comparable(base.Digest) || asSent && drift.Digest(object) != base.Digest {
-		if !drift.Foreign(object) {
-			f.s.noteMade(owner, run, f.st, o, live)
-			return &verdict{}
-		}
-		if base == nil {
-			base = &v1alpha1.ObjectBaseline{}
+	var base *drift.Baseline
+	if b := baselineOf(owner, t.key, run, t.class); b != nil {
+		base = &drift.Baseline{Digest: b.Digest, Mutated: b.Mutated}
+		if at := owner.Status.Times.Activated; at != nil {
+			base.At = at.Time
 		}
 	}
-	found := drift.Compare(object, base.Digest, o.Object, base.Mutated)
+	found, renew := drift.Judge(driftObject(f.st, o, live), base, o.Object)
+	if renew {
+		f.s.noteMade(owner, run, f.st, o, live)
+	}
 	if found == nil {
 		return &verdict{}
 	}
@@ -204,11 +205,7 @@ func (f *driftFinder) stamped(ctx context.Context, t target) (*render.StampedObj
 // pods looks at the pods of the run's workloads: one whose spec has changed since it was made was changed by hand. Those of InPlace workloads
 // belong to no run, and are not looked at.
 func (f *driftFinder) pods(ctx context.Context) {
-	there := map[objectID]bool{}
-	for _, p := range f.s.world.pods {
-		there[podID(p.Name)] = true
-	}
-	maps.DeleteFunc(f.s.memory.verified, func(id objectID, _ verdict) bool { return id.group == "" && id.kind == "Pod" && !there[id] })
+	maps.DeleteFunc(f.s.memory.verified, func(id objectID, _ verdict) bool { return id == podID(id.name) && f.cached[id] == nil })
 	for _, p := range f.s.world.pods {
 		if runKey(p.Labels) != f.watched.run || len(p.OwnerReferences) == 0 || !p.DeletionTimestamp.IsZero() || p.Generation <= 1 {
 			continue

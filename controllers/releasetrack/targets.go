@@ -114,29 +114,23 @@ func hasGeneration(gvk schema.GroupVersionKind) bool {
 	return false
 }
 
-// cached finds what the cache holds of a target: the object in full, or its metadata. nil: nothing.
-func (r *Reconciler) cached(ctx context.Context, s *scope, t target) (client.Object, error) {
-	for _, w := range s.world.workloads() {
-		if w.kind == t.gvk.Kind && w.group == t.gvk.Group && w.object.GetName() == t.name {
-			return w.object, nil
-		}
+// index finds the objects that the cache holds in full.
+func (w *world) index() map[objectID]client.Object {
+	out := map[objectID]client.Object{}
+	for _, each := range w.workloads() {
+		out[objectID{each.group, each.kind, each.object.GetName()}] = each.object
 	}
-	switch {
-	case t.gvk.Group == "" && t.gvk.Kind == "Service":
-		if svc := s.world.services[t.name]; svc != nil {
-			return svc, nil
-		}
-		return nil, nil
-	case t.gvk.Group == "" && t.gvk.Kind == "Pod":
-		for _, p := range s.world.pods {
-			if p.Name == t.name {
-				return p, nil
-			}
-		}
-		return nil, nil
-	case followsKind(t.gvk):
-		return nil, nil
+	for _, p := range w.pods {
+		out[podID(p.Name)] = p
 	}
+	for name, svc := range w.services {
+		out[objectID{"", "Service", name}] = svc
+	}
+	return out
+}
+
+// noted reads the metadata that the cache holds of a target; nil: nothing.
+func (r *Reconciler) noted(ctx context.Context, s *scope, t target) (client.Object, error) {
 	m := &metav1.PartialObjectMetadata{}
 	m.SetGroupVersionKind(t.gvk)
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: s.track.Namespace, Name: t.name}, m)

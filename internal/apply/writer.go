@@ -62,13 +62,8 @@ func sameOrigin(live, want *unstructured.Unstructured) bool {
 // Live reads an object live; nil when it does not exist.
 func (w *Writer) Live(ctx context.Context, u *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(u.GroupVersionKind())
-	err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), live)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, kube.Classify(err, Describe(u))
+	if found, err := w.read(ctx, u, live); !found {
+		return nil, err
 	}
 	return live, nil
 }
@@ -76,15 +71,17 @@ func (w *Writer) Live(ctx context.Context, u *unstructured.Unstructured) (*unstr
 // Metadata reads an object's metadata live; nil when it does not exist.
 func (w *Writer) Metadata(ctx context.Context, u *unstructured.Unstructured) (*metav1.PartialObjectMetadata, error) {
 	live := &metav1.PartialObjectMetadata{}
-	live.SetGroupVersionKind(u.GroupVersionKind())
-	err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), live)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, kube.Classify(err, Describe(u))
+	if found, err := w.read(ctx, u, live); !found {
+		return nil, err
 	}
 	return live, nil
+}
+
+// read reads an object live into another, and reports whether it exists.
+func (w *Writer) read(ctx context.Context, u *unstructured.Unstructured, into client.Object) (bool, error) {
+	into.GetObjectKind().SetGroupVersionKind(u.GroupVersionKind())
+	err := w.Client.Get(ctx, client.ObjectKeyFromObject(u), into)
+	return err == nil, kube.Classify(client.IgnoreNotFound(err), Describe(u))
 }
 
 // Ownership is what an existing object is to a track.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -80,27 +81,49 @@ func (o Object) secret(path fieldpath.Path) bool {
 	return o.Live.GetKind() == "Secret" && (field(path, 0) == "data" || field(path, 0) == "stringData")
 }
 
-// Compare tells how an object differs from what was made: by the digest that it had then, or by what others own in it. nil: it does not.
-// want is what the operator sent; mutated are the paths that came back otherwise at once.
-func Compare(o Object, baseline string, want *unstructured.Unstructured, mutated []string) *Finding {
-	foreign, managers := o.foreign()
-	if len(foreign) == 0 && Digest(o) == baseline {
-		return nil
-	}
-	paths := foreign
-	for _, p := range Differences(want, o.Live) {
-		scale := o.Autoscaled && p == "spec.replicas"
-		if !scale && !slices.Contains(mutated, p) {
-			paths = append(paths, p)
-		}
-	}
-	return &Finding{Paths: few(paths, maxPaths), Managers: few(managers, maxManagers)}
+// Baseline is what is known of how an object was made.
+type Baseline struct {
+	Digest string
+	// Mutated are the paths that came back otherwise than they were sent.
+	Mutated []string
+	// At is when the run had taken the traffic, which is after all of it was made; zero: not known.
+	At time.Time
 }
 
-// Foreign reports whether somebody else owns what he must not, without a digest to compare with.
-func Foreign(o Object) bool {
-	paths, _ := o.foreign()
-	return len(paths) > 0
+// Judge tells how an object differs from what was made of it, nil: it does not, and whether what is there counts as the baseline from now on.
+// want is what the operator sends. Whatever others own in it is drift. Else it counts as it is
+//
+//   - when nothing is known (an earlier version made it), or in digests of another formula;
+//   - when it is as it was sent, and a process may have ended between the write and the note of it: an object that keeps its name was
+//     applied, or one that was deleted was made again. A Secret that was made again is not compared by its data, so it is never taken so.
+func Judge(o Object, base *Baseline, want *unstructured.Unstructured) (found *Finding, renew bool) {
+	foreign, managers := o.foreign()
+	if len(foreign) == 0 {
+		switch {
+		case base == nil || !Comparable(base.Digest):
+			return nil, true
+		case Digest(o) == base.Digest:
+			return nil, false
+		case o.mayBeUnnoted(base) && len(o.changed(want, base)) == 0:
+			return nil, true
+		}
+	}
+	return &Finding{Paths: few(append(foreign, o.changed(want, base)...), maxPaths), Managers: few(managers, maxManagers)}, false
+}
+
+// mayBeUnnoted: the operator may have written the object after it wrote the baseline.
+func (o Object) mayBeUnnoted(base *Baseline) bool {
+	if o.Class == v1alpha1.ClassStable || o.Class == v1alpha1.ClassInPlace {
+		return true
+	}
+	return !base.At.IsZero() && o.Live.GetCreationTimestamp().After(base.At) && o.Live.GetKind() != "Secret"
+}
+
+// changed are the paths of what was sent that are otherwise now, and came back as they were sent.
+func (o Object) changed(want *unstructured.Unstructured, base *Baseline) []string {
+	return slices.DeleteFunc(Differences(want, o.Live), func(p string) bool {
+		return o.Autoscaled && p == "spec.replicas" || base != nil && slices.Contains(base.Mutated, p)
+	})
 }
 
 // foreign are fields that others own and must not, and the known programs among these. Whoever applies
@@ -127,9 +150,4 @@ func (o Object) foreign() (paths, managers []string) {
 		}
 	}
 	return paths, managers
-}
-
-// Key is the same for the same change to the same object: a second one of them is not answered again.
-func (f *Finding) Key() string {
-	return strings.Join(f.Paths, "\n") + "\n\n" + strings.Join(f.Managers, "\n")
 }

@@ -3,6 +3,7 @@ package drift
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -58,7 +59,7 @@ spec:
   template: {spec: {containers: [{name: web, image: "web:1", args: [a, b]}]}}
 `
 
-func TestCompare(t *testing.T) {
+func TestJudge(t *testing.T) {
 	edit := func(old, text string) string {
 		if !strings.Contains(made, old) {
 			t.Fatalf("%q is not in the object", old)
@@ -111,7 +112,10 @@ func TestCompare(t *testing.T) {
 			base := Object{Live: parse(t, made), Class: row.class, Manager: "stele", Autoscaled: row.autoscaled}
 			now := base
 			now.Live = parse(t, row.live)
-			got := Compare(now, Digest(base), parse(t, sent), row.mutated)
+			got, renew := Judge(now, &Baseline{Digest: Digest(base), Mutated: row.mutated}, parse(t, sent))
+			if renew {
+				t.Error("it counts from now on")
+			}
 			if diff := cmp.Diff(row.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("finding (-want +got):\n%s", diff)
 			}
@@ -144,13 +148,69 @@ data: {password: Y2FuYXJ5, canary-name: Y2FuYXJ5}
 `
 	o := Object{Live: parse(t, secret), Class: v1alpha1.ClassStable, Manager: "stele"}
 	want := parse(t, "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\ndata: {password: b2xk, other: b2xk}\n")
-	if diff := cmp.Diff(&Finding{Paths: []string{"data"}, Managers: []string{"kubectl-edit"}}, Compare(o, "", want, nil)); diff != "" {
+	if diff := cmp.Diff(&Finding{Paths: []string{"data"}, Managers: []string{"kubectl-edit"}}, first(Judge(o, nil, want))); diff != "" {
 		t.Error(diff)
 	}
 	before := Digest(o)
 	o.Live = parse(t, strings.Replace(secret, "password: Y2FuYXJ5", "password: b3RoZXI=", 1))
 	if Digest(o) != before {
 		t.Error("the digest tells passwords apart: whoever reads it can guess them")
+	}
+}
+
+func first(f *Finding, _ bool) *Finding { return f }
+
+// What is there counts from now on where nothing else is known, or where a process may have ended before it could note what it wrote.
+func TestJudgeRenews(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	remade := strings.Replace(strings.Replace(made, "uid: u1", "uid: u2", 1), "generation: 1", `creationTimestamp: "2026-01-02T03:05:00Z"`, 1)
+	edited := strings.Replace(remade, "web:1", "evil:1", 1)
+	known := Digest(Object{Live: parse(t, made), Class: v1alpha1.ClassVersioned, Manager: "stele"})
+	foreign := strings.Replace(made, "manager: kube-controller-manager", "manager: kubectl", 1)
+	foreign = strings.Replace(foreign, "subresource: status", `subresource: ""`, 1)
+	foreign = strings.Replace(foreign, "f:deployment.kubernetes.io/revision", "f:note", 1)
+	rows := map[string]struct {
+		live  string
+		class v1alpha1.ObjectClass
+		base  *Baseline
+		found bool
+		renew bool
+	}{
+		"nothing is known":                            {live: made, renew: true},
+		"nothing is known, and somebody was here":     {live: foreign, found: true},
+		"another formula":                             {live: made, base: &Baseline{Digest: "0:00000000000000000000000000000000"}, renew: true},
+		"another formula, and somebody was here":      {live: foreign, base: &Baseline{Digest: "0:00000000000000000000000000000000"}, found: true},
+		"as it was":                                   {live: made, base: &Baseline{Digest: known}},
+		"made again since, as it was sent":            {live: remade, base: &Baseline{Digest: known, At: at}, renew: true},
+		"made again since, otherwise":                 {live: edited, base: &Baseline{Digest: known, At: at}, found: true},
+		"another one that was there before":           {live: remade, base: &Baseline{Digest: known, At: at.Add(time.Hour)}, found: true},
+		"another one, and nobody knows since when":    {live: remade, base: &Baseline{Digest: known}, found: true},
+		"applied since, as it was sent":               {live: remade, class: v1alpha1.ClassStable, base: &Baseline{Digest: formula + "x"}, renew: true},
+		"applied since, otherwise":                    {live: edited, class: v1alpha1.ClassStable, base: &Baseline{Digest: formula + "x"}, found: true},
+		"a Secret that was made again is another one": {live: strings.Replace(remade, "kind: Deployment", "kind: Secret", 1), base: &Baseline{Digest: known, At: at}, found: true},
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			o := Object{Live: parse(t, row.live), Class: v1alpha1.ClassVersioned, Manager: "stele"}
+			if row.class != "" {
+				o.Class = row.class
+			}
+			found, renew := Judge(o, row.base, parse(t, sent))
+			if (found != nil) != row.found || renew != row.renew {
+				t.Errorf("found %+v, renew %v", found, renew)
+			}
+		})
+	}
+}
+
+// Addresses are no names: they are left out of paths.
+func TestPathsHoldNoValues(t *testing.T) {
+	const fields = `{f:spec: {f:template: {f:spec: {f:hostAliases: {'k:{"ip":"192.0.2.7"}': {f:hostnames: {}}}, f:containers: {'k:{"name":"web"}': {f:ports: {'k:{"containerPort":80,"protocol":"TCP"}': {f:name: {}}}}}}}}}`
+	live := parse(t, strings.Replace(made, "spec:\n  replicas", "  - {manager: kubectl, operation: Update, fieldsType: FieldsV1, fieldsV1: "+fields+"}\nspec:\n  replicas", 1))
+	got, _ := Judge(Object{Live: live, Class: v1alpha1.ClassVersioned, Manager: "stele"}, nil, nil)
+	want := []string{`spec.template.spec.containers[name="web"].ports[containerPort=80,protocol="TCP"].name`, "spec.template.spec.hostAliases"}
+	if diff := cmp.Diff(want, got.Paths); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -89,11 +89,14 @@ func hasKeys(item any, keys value.FieldList) bool {
 	return true
 }
 
-// text is a path as people read it: spec.template.spec.containers[name="web"].image. Elements of sets are values, and left out.
+// tellingKeys are the keys of list items that are names, ports and the like. Others are values (an address, a host) and may be about people.
+var tellingKeys = []string{"containerPort", "name", "port", "protocol", "type", "uid"}
+
+// text is a path as people read it: spec.template.spec.containers[name="web"].image. It ends before what is a value.
 func text(path fieldpath.Path) string {
 	shown := make(fieldpath.Path, 0, len(path))
 	for _, e := range path {
-		if e.Value != nil {
+		if e.Value != nil || e.Key != nil && slices.ContainsFunc(*e.Key, func(k value.Field) bool { return !slices.Contains(tellingKeys, k.Name) }) {
 			break
 		}
 		shown = append(shown, e)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -443,5 +444,61 @@ func TestAppliedAsItIsIsNoDrift(t *testing.T) {
 	}
 	if len(rel.Status.Drift) != 1 || rel.Status.Drift[0].Kind != "Service" || rel.Status.Run != 1 {
 		t.Errorf("run %d, drift %+v", rel.Status.Run, rel.Status.Drift)
+	}
+}
+
+// The operator is killed after it has made again what somebody deleted, before it could note so: the next life takes what is there, and runs
+// nothing anew.
+func TestKilledWhileItMendsDrift(t *testing.T) {
+	t.Parallel()
+	for kind, gone := range map[string]client.Object{"ConfigMap": &corev1.ConfigMap{}, "Service": &corev1.Service{}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			ns := newNamespace(t)
+			repo := newRepo(t, ns)
+			second := commit(t, repo, shop("web", "2"))
+			op := startOperator(t, operatorOptions{}, ns)
+			create(t, newTrack(ns, "shop", repo.Name()))
+			untilLive(t, ns, "shop", second)
+			s := &scene{T: t, ns: ns, repo: repo, first: second}
+			s.drifts(second, 1)
+			op.stop(t)
+			// The time of a creation has whole seconds.
+			activated := s.drifts(second, 1).Status.Times.Activated
+			until(t, patience, func(context.Context) error {
+				if time.Now().Before(activated.Add(2 * time.Second)) {
+					return errors.New("too early")
+				}
+				return nil
+			})
+			name := map[string]string{"ConfigMap": "web-config-" + second[:10], "Service": "web"}[kind]
+			gone.SetNamespace(ns)
+			gone.SetName(name)
+			if err := suite.api.Delete(t.Context(), gone); err != nil {
+				t.Fatal(err)
+			}
+			line := newWire(killedAfter, 1)
+			killed := startOperator(t, operatorOptions{transport: line.wrap}, ns)
+			until(t, patience, func(context.Context) error {
+				select {
+				case <-line.dead:
+					return nil
+				default:
+					return errors.New("it has written nothing")
+				}
+			})
+			killed.stop(t)
+			if err := suite.api.Get(t.Context(), key(ns, name), gone); err != nil {
+				t.Fatalf("the first write was another one: %v\n%v", err, line.requests())
+			}
+			startOperator(t, operatorOptions{}, ns)
+			poke(t, ns, "shop")
+			settled()
+			s.undrifted(second)
+			rel := s.drifts(second, 1)
+			if rel.Status.Phase != v1alpha1.PhaseActive {
+				t.Errorf("the release is %s", rel.Status.Phase)
+			}
+		})
 	}
 }
