@@ -493,6 +493,13 @@ func TestKilledWhileItMendsDrift(t *testing.T) {
 			}
 			startOperator(t, operatorOptions{}, ns)
 			poke(t, ns, "shop")
+			until(t, patience, func(ctx context.Context) error { // it has looked
+				track, err := getTrack(ctx, ns, "shop")
+				if err == nil && track.Status.LastHandledReconcileAt != track.Annotations[v1alpha1.ReconcileRequestAnnotation] {
+					err = errors.New("the request is not answered")
+				}
+				return err
+			})
 			settled()
 			s.undrifted(second)
 			rel := s.drifts(second, 1)
