@@ -53,12 +53,7 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f != nil && !set("test.parallel") {
 		_ = f.Value.Set("12")
 	}
-	code, err := run(m)
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "envtest:", err)
-		code = 1
-	}
-	os.Exit(code)
+	testkit.WithAPIServer(m, "envtest", run)
 }
 
 func set(name string) bool {
@@ -68,10 +63,6 @@ func set(name string) bool {
 }
 
 func run(m *testing.M) (int, error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
-			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
-	}
 	ctrl.SetLogger(logr.Discard())
 	env := &ctrlenvtest.Environment{CRDDirectoryPaths: []string{filepath.Join(testkit.Root(), "config", "crd", "bases")}, ErrorIfCRDPathMissing: true}
 	// Every namespace has Services, and the default is too small for all of them.

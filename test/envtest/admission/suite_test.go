@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -48,21 +47,11 @@ var suite struct {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "admission:", err)
-		code = 1
-	}
-	os.Exit(code)
+	testkit.WithAPIServer(m, "admission", run)
 }
 
 func run(m *testing.M) (int, error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
-			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
-	}
 	ctrl.SetLogger(logr.Discard())
 	folder, err := os.MkdirTemp("", "stele-admission-")
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -71,20 +70,10 @@ func (l *lockedBuffer) String() string {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "breakglass:", err)
-		code = 1
-	}
-	os.Exit(code)
+	testkit.WithAPIServer(m, "breakglass", run)
 }
 
 func run(m *testing.M) (int, error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
-			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
-	}
 	ctrl.SetLogger(funcr.New(func(prefix, args string) { suite.log.add(prefix + " " + args) }, funcr.Options{Verbosity: 1}))
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second)
 	gomega.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)

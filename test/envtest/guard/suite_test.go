@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,20 +57,10 @@ var suite struct {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := run(m)
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "guard:", err)
-		code = 1
-	}
-	os.Exit(code)
+	testkit.WithAPIServer(m, "guard", run)
 }
 
 func run(m *testing.M) (int, error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 1, errors.New("KUBEBUILDER_ASSETS is not set, so there is no API server to test against. Run `make test-env`, " +
-			"or set it to the folder that `go run -C hack/controlplane . assets` prints")
-	}
 	ctrl.SetLogger(logr.Discard())
 	env := &ctrlenvtest.Environment{}
 	config, err := env.Start()
