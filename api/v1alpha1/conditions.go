@@ -15,6 +15,9 @@ const (
 const (
 	// SourceFetchedCondition: True when the last look at the repository succeeded. False with the Git reasons below.
 	SourceFetchedCondition = "SourceFetched"
+	// SourceVerifiedCondition: True when the newest commit has the signatures that spec.source.verify asks for; False says what is wrong
+	// with which object; absent while nothing is asked for.
+	SourceVerifiedCondition = "SourceVerified"
 	// HistoryRewrittenCondition: True while the last seen commit is no ancestor of the tip; absent otherwise.
 	HistoryRewrittenCondition = "HistoryRewritten"
 	// PinnedCondition: True while spec.pin holds a release; absent otherwise.
@@ -134,6 +137,25 @@ const (
 	GitPathReason             = "PathNotFound"
 	GitHistoryRewrittenReason = "HistoryRewritten"
 	GitFailedReason           = "GitOperationFailed"
+)
+
+// Reasons of SourceVerified=False, and of releases that are Rejected for it. The check fails closed: what cannot be understood is refused.
+const (
+	// SignatureMissingReason: the commit (or tag) has no signature, or the tag is not an annotated one.
+	SignatureMissingReason = "SignatureMissing"
+	// SignatureInvalidReason: the signature is not one of these bytes, or cannot be read; there are two; or the object's header is odd.
+	SignatureInvalidReason = "SignatureInvalid"
+	// SignerUnknownReason: no key of the Secret made the signature.
+	SignerUnknownReason = "SignerUnknown"
+	// SignerNotAllowedReason: spec.source.verify.signers does not list the key.
+	SignerNotAllowedReason = "SignerNotAllowed"
+	// KeyExpiredReason and KeyRevokedReason: the key that made the signature is not valid any more.
+	KeyExpiredReason = "KeyExpired"
+	KeyRevokedReason = "KeyRevoked"
+	// TagMismatchReason: the tag object has another name than the ref, or leads to something else than the commit.
+	TagMismatchReason = "TagMismatch"
+	// AncestorNotVerifiedReason: a commit since the last released one fails the check (ancestors: Require).
+	AncestorNotVerifiedReason = "AncestorNotVerified"
 )
 
 // Reasons of a release that waits or is refused by the cluster (Accepted=False, phase Pending): tried again.

@@ -28,6 +28,11 @@ type ImmutableReleaseSpec struct {
 	// +required
 	Source ReleaseSource `json:"source"`
 
+	// verification is the result of the check of signatures, if the track asked for one. It is not checked again when the release runs
+	// again.
+	// +optional
+	Verification *ReleaseVerification `json:"verification,omitempty"`
+
 	// inputs are what shaped the release besides the commit, each with its digest. The same commit with other inputs
 	// is another release.
 	// +listType=atomic
@@ -297,6 +302,7 @@ type ReleaseRefusal struct {
 // +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.replicas.ready`
 // +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.replicas.remaining`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Signer",type=string,priority=1,JSONPath=`.spec.verification.keyFingerprint`
 // +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.spec.digest`
 type ImmutableRelease struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -21,6 +21,10 @@ const (
 	// ActorAnnotation on a track names the user who changes spec.pin, spec.promote or spec.rejected; it must be the one who asks.
 	ActorAnnotation = "stele.dev/actor"
 
+	// AcceptHistoryAnnotation on a track: the full id of a commit of a rewritten history that a person accepts; what was pushed on top of it
+	// since is accepted with it. It changes nothing once that history is followed.
+	AcceptHistoryAnnotation = "stele.dev/accept-history"
+
 	// ClassAnnotation on an object in Git overrides the class that its kind would get: Versioned, Recreate, InPlace
 	// or Stable.
 	ClassAnnotation = "stele.dev/class"

@@ -48,6 +48,7 @@ type ReleaseTrackSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 
 	// source says where the manifests are.
+	// +kubebuilder:validation:XValidation:rule="!has(self.verify) || self.verify.mode == 'HEAD' || (has(self.ref) && !has(self.ref.commit) && ((has(self.ref.name) && self.ref.name.startsWith('refs/tags/')) || (!has(self.ref.name) && (has(self.ref.tag) || has(self.ref.semver)))))",message="verify.mode Tag and TagAndHEAD need a tag: set ref.tag, ref.semver, or ref.name to refs/tags/..., and no ref.commit"
 	// +required
 	Source TrackSource `json:"source"`
 
@@ -221,7 +222,40 @@ type TrackSource struct {
 	// known_hosts and optionally password, the key's passphrase (SSH); ca.crt (HTTPS with an own authority).
 	// +optional
 	SecretRef *LocalObjectReference `json:"secretRef,omitempty"`
+
+	// proxySecretRef names a Secret in the track's namespace: address (http://, https:// or socks5://host:port) and optionally
+	// username and password of the proxy through which the repository is reached. An ssh repository needs a socks5 proxy. Default:
+	// the proxy of the operator's environment for http and https, none for ssh.
+	// +optional
+	ProxySecretRef *LocalObjectReference `json:"proxySecretRef,omitempty"`
+
+	// verify says whose signature a commit needs before it is released. Default: signatures are not looked at.
+	// +optional
+	Verify *SourceVerification `json:"verify,omitempty"`
+
+	// rewrittenHistory says what is done when the commit that was seen last is not in the history of the branch any more (a
+	// force-push). Stall: nothing new runs until a person accepts the new history with the annotation stele.dev/accept-history on
+	// the track. Follow: the new history is followed; its releases say that it was rewritten. Default: Stall.
+	// +kubebuilder:default=Stall
+	// +optional
+	RewrittenHistory RewrittenHistoryPolicy `json:"rewrittenHistory,omitempty"`
+
+	// webhook lets the Git server tell of a push, so that it is looked at within a second instead of after the interval, which stays as
+	// the safety net. The operator must be started with --webhook-addr. Default: polling only.
+	// +optional
+	Webhook *SourceWebhook `json:"webhook,omitempty"`
 }
+
+// RewrittenHistoryPolicy says what is done about rewritten history.
+// +kubebuilder:validation:Enum=Stall;Follow
+type RewrittenHistoryPolicy string
+
+const (
+	// RewrittenHistoryStall waits for a person.
+	RewrittenHistoryStall RewrittenHistoryPolicy = "Stall"
+	// RewrittenHistoryFollow follows the new history.
+	RewrittenHistoryFollow RewrittenHistoryPolicy = "Follow"
+)
 
 // GitRef says which commits to follow. Precedence: commit, name, semver, tag, branch.
 type GitRef struct {
