@@ -24,8 +24,9 @@ const (
 type WalkResult struct {
 	// Changes are the commits that changed the fingerprint, oldest first.
 	Changes []Meta
-	// Truncated is how many older ones were left out of Changes.
-	Truncated int
+	// Truncated is how many older ones were left out of Changes; Oldest and Newest are the first and the last of these.
+	Truncated      int
+	Oldest, Newest string
 	// Visited is how many commits of the line were looked at.
 	Visited int
 }
@@ -189,7 +190,7 @@ func (w *walker) merged(
 
 func notAncestor(from, to plumbing.Hash) error {
 	return fault.New(fault.NotAncestor, fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the "+
-		"history was rewritten (force-push). Restore the branch, or follow the procedure in docs/spec/releasetrack.md, Rewritten history", from, to), nil)
+		"history was rewritten (force-push)", from, to), nil)
 }
 
 // changes compares each commit of the line with its first parent, and the last one with start, if start was merged.
@@ -222,6 +223,9 @@ func (w *walker) changes(
 			continue
 		}
 		if len(result.Changes) >= max {
+			if result.Oldest = c.Hash.String(); result.Truncated == 0 {
+				result.Newest = result.Oldest
+			}
 			result.Truncated++
 			continue
 		}
