@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
@@ -234,5 +238,36 @@ func TestLargePush(t *testing.T) {
 	want := fmt.Sprintf("30 older commits of the last push, %s to %s,", release.Short(all[0]), release.Short(all[29]))
 	if note := leftOutNote(out.leftOut); !strings.Contains(note, want) || leftOutNote(nil) != "" {
 		t.Errorf("the note says %q", note)
+	}
+}
+
+// That a server is down has not mended a rewritten history; a change of the source may have.
+func TestHistoryRewrittenStands(t *testing.T) {
+	describe := func(s *scope) (rewritten, fetched *metav1.Condition) {
+		describeTrack(s, nil)
+		of := s.track.Status.Conditions
+		return apimeta.FindStatusCondition(of, v1alpha1.HistoryRewrittenCondition), apimeta.FindStatusCondition(of, v1alpha1.SourceFetchedCondition)
+	}
+	s := newScopeOf(newTrack())
+	s.source = sourceState{looked: true, problem: &rewrittenError{"commit 1 is not there", fault.New(fault.NotAncestor, "", nil)}}
+	if c, _ := describe(s); c == nil || c.Status != metav1.ConditionTrue || c.Message != "commit 1 is not there" {
+		t.Errorf("rewritten: %+v", c)
+	}
+	s.source.problem = &sourceError{v1alpha1.GitUnreachableReason, "no connection"}
+	if c, f := describe(s); c == nil || c.Message != "commit 1 is not there" || f.Reason != v1alpha1.GitUnreachableReason {
+		t.Errorf("Git is away: %+v, %+v", c, f)
+	}
+	s.track.Generation++
+	if c, _ := describe(s); c != nil {
+		t.Errorf("the spec was changed: %+v", c)
+	}
+	s.source.problem = nil
+	s.track.Status.LeftOut = &v1alpha1.LeftOutCommits{Commits: 30, Oldest: commitID("1"), Newest: commitID("2")}
+	s.track.Status.LastAcceptedHistory = commitID("3")
+	if _, f := describe(s); !strings.Contains(f.Message, "30 older commits of the last push, 1111111111 to 2222222222") {
+		t.Errorf("fetched: %s", f.Message)
+	}
+	if s.track.Status.LastAcceptedHistory != "" {
+		t.Error("an annotation that was removed is remembered")
 	}
 }
