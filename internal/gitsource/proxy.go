@@ -15,6 +15,14 @@ func (p *Proxy) String() string { return "(proxy)" }
 // GoString is String, for %#v.
 func (p *Proxy) GoString() string { return p.String() }
 
+// through is a note for messages; nil: none.
+func (p *Proxy) through() string {
+	if p == nil {
+		return ""
+	}
+	return " (through the proxy " + p.url.Host + ")"
+}
+
 // ProxyFromSecret reads the keys of a Flux proxy Secret: address (http, https or socks5), username, password. An ssh
 // repository needs a socks5 proxy. Errors name the key and never a value.
 func ProxyFromSecret(rawURL string, data map[string][]byte) (*Proxy, error) {

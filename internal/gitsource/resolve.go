@@ -48,7 +48,7 @@ func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []st
 		refs, _ := r.Val.([]wire.Ref)
 		return refs, r.Err
 	case <-ctx.Done():
-		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s: no complete answer in time", remote),
+		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s%s: no complete answer in time", remote, remote.Proxy.through()),
 			ctx.Err())
 	}
 }
