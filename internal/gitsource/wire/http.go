@@ -35,11 +35,9 @@ func (h *HTTP) Client(c *Config) (Client, error) {
 		return nil, err
 	}
 	return &httpClient{
-		config: c,
-		base:   strings.TrimSuffix(c.URL.String(), "/"),
-		client: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // never followed: the credentials are for the host in the spec
-		}},
+		config:    c,
+		base:      strings.TrimSuffix(c.URL.String(), "/"),
+		transport: t,
 	}, nil
 }
 
@@ -109,7 +107,8 @@ func (h *HTTP) closeIdle() {
 type httpClient struct {
 	config *Config
 	base   string
-	client *http.Client
+	// transport, not a client: a redirect is never followed, because the credentials are for the host in the spec.
+	transport http.RoundTripper
 
 	mu   sync.Mutex
 	caps *advert // what a version 2 server said it can do; saves the first request of every poll
@@ -225,7 +224,7 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 	case c.config.Username != "" || c.config.Password != "":
 		req.SetBasicAuth(c.config.Username, c.config.Password)
 	}
-	res, err := c.client.Do(req) //nolint:bodyclose // the caller closes what wraps it
+	res, err := c.transport.RoundTrip(req) //nolint:bodyclose // the caller closes what wraps it
 	if err != nil {
 		return nil, err
 	}
