@@ -152,11 +152,10 @@ func TestKnownHosts(t *testing.T) {
 		"@cert-authority %h %k":                "certificate authorities", // the key of an authority is not that of a host
 		"@cert-authority %h %k\nother %o":      "no line for it",
 		"@strange %h %k\nother %o":             "no line for it",
-		"%h": "no line with the key of a host",
+		"%h":                                   "no line with the key of a host",
 		"%h ssh-ed25519":                       "cannot be read",
 		"%h ssh-ed25519 AAAA":                  "cannot be read",
-		"%h %k
-other.example ssh-ed25519 x": "cannot be read",
+		"%h %k\nother.example ssh-ed25519 x":   "cannot be read",
 		"#":                                    "no line with the key of a host",
 	} {
 		t.Run(lines, func(t *testing.T) {
