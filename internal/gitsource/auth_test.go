@@ -162,7 +162,7 @@ func TestValidateURL(t *testing.T) {
 	bad := []string{
 		"", "shop.git", "/etc/passwd", "git@github.com:a/b", "file:///etc", "ext::sh -c id", "git://h/x", "ftp://h/x",
 		"https://", "https:///x", "https://h", "https://h/", "https://user@h/x", "https://user:" + canaryPassword + "@h/x",
-		"ssh://git:" + canaryPassword + "@h/x", "ssh://-oProxyCommand=id/x", "ssh://-x@h/x", "ssh://h/-x", "ssh://git@h/a/--upload-pack=x",
+		"ssh://git:" + canaryPassword + "@h/x", "ssh://-oProxyCommand=id/x", "ssh://-x@h/x", "ssh://a%0ab@h/x", "ssh://h/-x", "ssh://git@h/a/--upload-pack=x",
 		"https://h/x?token=" + canaryPassword, "https://h/x#y", "https://h/x?", "https://h/../x", "https://h/a/../../x", "https://h\\@evil/x",
 		"https://h /x", "https://h/x\n", "https://h/%0ax", "https://h/\u202ex", "https://exаmple.eu/x", "https://h:0/x", "https://h:/x",
 		"https://h%2fevil/x", "https://2130706433/x", "https://127.1/x", "https://0x7f000001/x", "https://a.0177/x", "https://127.0.0.1./x", "javascript:alert(1)", "https:h/x", "https://" + strings.Repeat("a", 3000) + "/x", "HTTPS//h/x",

@@ -41,8 +41,8 @@ func ValidateURL(raw string) (*url.URL, error) {
 	if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
 		return nil, invalidURL("it holds credentials; put them into the Secret")
 	}
-	if name := u.User.Username(); strings.HasPrefix(name, "-") {
-		return nil, invalidURL("the user name begins with a dash")
+	if name := u.User.Username(); strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+		return nil, invalidURL("the user name begins with a dash, or holds a space or a control character")
 	}
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
 		return nil, invalidURL("it has a query or a fragment")
