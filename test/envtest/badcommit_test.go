@@ -68,13 +68,13 @@ func TestBadCommit(t *testing.T) {
 		"submodule": {
 			files:   map[string]string{"deploy/base": strings.Repeat("ab", 20), ".gitmodules": "[submodule \"base\"]\n\tpath = deploy/base\n\turl = https://git.example.test/base.git\n"},
 			options: []gitserver.CommitOption{gitserver.Submodule("deploy/base")},
-			reason:  render.ReasonNotRegularFile, words: []string{"deploy/base", "submodule", "Copy what is needed into the repository"},
+			reason:  render.ReasonNotRegularFile, words: []string{"deploy/base", "submodule", "copy what is needed into the repository"},
 		},
 		"submodule that a kustomization uses": {
 			files: map[string]string{"vendor/base": strings.Repeat("ab", 20), "deploy/kustomization.yaml": "resources: [../vendor/base]\n",
 				".gitmodules": "[submodule \"../../x\"]\n\tpath = vendor/base\n\turl = file:///etc\n"},
 			options: []gitserver.CommitOption{gitserver.Submodule("vendor/base")},
-			reason:  render.ReasonNotRegularFile, words: []string{"vendor/base", "submodule"},
+			reason:  render.ReasonNotRegularFile, words: []string{"vendor/base", "submodule", "copy what is needed"},
 		},
 		"path that is gone": {
 			files: map[string]string{"elsewhere/a.yaml": "a"}, options: []gitserver.CommitOption{gitserver.Delete("deploy")},
