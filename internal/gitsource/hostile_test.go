@@ -17,6 +17,8 @@ import (
 
 var goodFiles = map[string]string{"web.yaml": "a: 1\n", "service.yaml": "b: 2\n"}
 
+func good(string) map[string]string { return goodFiles }
+
 // readAll does what following a repository does: list, fetch, and read every file below "deploy".
 func readAll(t *testing.T, store *gitsource.Store, remote gitsource.Remote) (files map[string]string, err error) {
 	t.Helper()
@@ -51,10 +53,7 @@ func TestHostileServer(t *testing.T) {
 	hostile := hostileserver.New()
 	t.Cleanup(hostile.Close)
 	ssh := startServer(t, gitserver.UploadPack(hostile.ServeSSH))
-	cases := hostileserver.Transport(goodFiles)
-	maps.Copy(cases, hostileserver.Packs(goodFiles))
-	maps.Copy(cases, hostileserver.Trees(goodFiles))
-	for name, tc := range cases {
+	for name, tc := range hostileserver.Of(good) {
 		hostile.Add(name, tc.Script)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +104,11 @@ func checkEnd(t *testing.T, url string, tc hostileserver.Case, files map[string]
 		}
 	}
 	checkCanaries(t, "error", err)
+	for _, personal := range []string{hostileserver.CanaryName, hostileserver.CanaryMail, hostileserver.CanaryMessage} {
+		if strings.Contains(err.Error(), personal) {
+			t.Errorf("%s: %q says who made the commit", url, err)
+		}
+	}
 	if len(err.Error()) > 600 || strings.ContainsAny(err.Error(), "\n\x1b\u202e\u200c\xff") {
 		t.Errorf("%s: message %q", url, err)
 	}
@@ -123,7 +127,7 @@ func TestHostileWebServer(t *testing.T) {
 	maps.Copy(cases, hostileserver.Redirects(map[string]string{
 		"host": elsewhere.URL, "scheme": secure.URL, "file": "file:///etc/passwd", "ssh": "ssh://git@" + elsewhere.Listener.Addr().String(),
 		"relative": "", "metadata": "http://169.254.169.254/latest", "credentials": "http://a:b@" + elsewhere.Listener.Addr().String(),
-	}, goodFiles))
+	}, good))
 	for name, tc := range cases {
 		hostile.Add(name, tc.Script)
 		t.Run(name, func(t *testing.T) {

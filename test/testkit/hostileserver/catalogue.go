@@ -41,11 +41,14 @@ func Good(files map[string]string) *Script {
 	return &Script{Head: p.AddFiles(files), Pack: p.Bytes()}
 }
 
-// Transport is what goes wrong before a pack is there. The files are what an honest server would give.
-func Transport(files map[string]string) map[string]Case {
+// Files are what an honest server would give in the folder "deploy", by the name of the case.
+type Files func(name string) map[string]string
+
+// Transport is what goes wrong before a pack is there.
+func Transport(files Files) map[string]Case {
 	out := map[string]Case{}
 	with := func(name string, c Case, change func(*Script)) {
-		c.Script = Good(files)
+		c.Script = Good(files(name))
 		change(c.Script)
 		out[name] = c
 	}
@@ -164,7 +167,7 @@ func HTTP() map[string]Case {
 }
 
 // Redirects lead to other places, at the first request and at the fetch.
-func Redirects(targets map[string]string, files map[string]string) map[string]Case {
+func Redirects(targets map[string]string, files Files) map[string]Case {
 	out := map[string]Case{}
 	for name, target := range targets {
 		to := func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +178,7 @@ func Redirects(targets map[string]string, files map[string]string) map[string]Ca
 		c := Case{Reason: invalidURL, Says: []string{"redirects", "not followed"}}
 		c.Script = &Script{HTTP: to}
 		out["redirect-"+name] = c
-		c.Script = Good(files)
+		c.Script = Good(files(name))
 		c.Script.PostHTTP = to
 		out["redirect-later-"+name] = c
 	}

@@ -9,16 +9,18 @@ import (
 )
 
 // Packs is what is wrong with a pack.
-func Packs(files map[string]string) map[string]Case {
+func Packs(of Files) map[string]Case {
 	out := map[string]Case{}
+	var files map[string]string
 	with := func(name string, c Case, build func(*Pack) (head string)) {
 		p := &Pack{}
+		files = of(name)
 		c.Script = &Script{Head: build(p)}
 		c.Script.Pack = p.Bytes()
 		out[name] = c
 	}
 	changed := func(name string, c Case, change func([]byte) []byte) {
-		c.Script = Good(files)
+		c.Script = Good(of(name))
 		c.Script.Pack = change(c.Script.Pack)
 		out[name] = c
 	}
@@ -110,10 +112,10 @@ func HugeBlob(size int64) *Script {
 }
 
 // Trees is what a commit may hold that no decent client would have written. What is hostile is beside good files in the folder "deploy".
-func Trees(files map[string]string) map[string]Case {
+func Trees(of Files) map[string]Case {
 	out := map[string]Case{}
 	with := func(name string, c Case, build func(p *Pack, good []Entry) []Entry) {
-		p := &Pack{}
+		p, files := &Pack{}, of(name)
 		var good []Entry
 		for _, file := range sorted(files) {
 			good = append(good, Entry{"100644", file, p.Add(Blob, []byte(files[file]))})
@@ -195,6 +197,14 @@ func Trees(files map[string]string) map[string]Case {
 		}
 		return []Entry{{"40000", "d", id}}
 	})
+	return out
+}
+
+// Of is all that a repository may hold or a server may do, whatever way it is asked.
+func Of(files Files) map[string]Case {
+	out := Transport(files)
+	maps.Copy(out, Packs(files))
+	maps.Copy(out, Trees(files))
 	return out
 }
 

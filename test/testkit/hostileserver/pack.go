@@ -154,9 +154,16 @@ func CommitOf(tree string, parents ...string) []byte {
 	for _, parent := range parents {
 		text += "parent " + parent + "\n"
 	}
-	const who = "T <t@example.invalid> 1767323045 +0000\n"
-	return []byte(text + "author " + who + "committer " + who + "\nchange\n")
+	who := CanaryName + " <" + CanaryMail + "> 1767323045 +0000\n"
+	return []byte(text + "author " + who + "committer " + who + "\n" + CanaryMessage + "\n")
 }
+
+// What every commit says of people. It must come out nowhere.
+const (
+	CanaryName    = "Canary Quillfeather"
+	CanaryMail    = "canary.quillfeather@mail.example"
+	CanaryMessage = "canary-message-5d1e"
+)
 
 // AddFiles writes a commit that has the files in the folder "deploy", and returns its id.
 func (p *Pack) AddFiles(files map[string]string) string {
