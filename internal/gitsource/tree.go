@@ -26,8 +26,6 @@ const (
 	MaxDepth = 64
 	// maxTreeObject bounds one folder: some 200,000 entries.
 	maxTreeObject = 8 << 20
-	// maxPointer is the size that Git LFS itself allows a pointer.
-	maxPointer = 1024
 )
 
 // Tree is the files of a commit as an fs.FS. It reads what is asked for, straight from the object store, and counts it
@@ -241,16 +239,7 @@ func (t *Tree) content(op, name string, e treeEntry) ([]byte, error) {
 	if err != nil {
 		return nil, pathError(op, name, err)
 	}
-	if isPointer(content) {
-		return nil, pathError(op, name, fault.New(fault.Tree, "is a Git LFS pointer; Stele does not fetch what it points to. "+
-			"Commit the file itself", nil))
-	}
 	return content, nil
-}
-
-// isPointer finds what Git LFS commits in place of a file: whoever wrote the file did not mean it to be applied.
-func isPointer(content []byte) bool {
-	return len(content) <= maxPointer && bytes.HasPrefix(content, []byte("version https://git-lfs.github.com/spec/"))
 }
 
 // count charges a file, once however often it is read: a base that several overlays share is one file.

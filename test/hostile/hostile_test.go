@@ -59,6 +59,9 @@ func scripted(t *testing.T, ended *sync.WaitGroup) {
 	}, files))
 	cases["packs"]["two-gibibytes"] = hostileserver.Case{Script: hostileserver.HugeBlob(2 << 30), Reason: v1alpha1.GitLimitReason, Refused: true,
 		Says: []string{"deploy/web.yaml", fmt.Sprint(2 << 30)}}
+	many := cases["trees"]["200000-files"]
+	many.Says = []string{"deploy", "more than 20000 entries", "200000"}
+	cases["trees"]["200000-files"] = many
 	for group, list := range cases {
 		ns := "hostile-" + group
 		makeNamespace(t, ns)

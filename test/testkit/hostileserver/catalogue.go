@@ -15,6 +15,8 @@ type Case struct {
 	Says []string
 	// Refused: the repository is read, and the commit is refused. Otherwise the source fails.
 	Refused bool
+	// Plain: Git has nothing against it, the content is refused.
+	Plain bool
 	// Hangs: only the client's own deadline ends it.
 	Hangs bool
 }

@@ -86,7 +86,7 @@ func Packs(of Files) map[string]Case {
 		p.Add(Blob, []byte("not what the id promises"))
 		return file(p, ID(Blob, []byte("what the id promises")))
 	})
-	with("tree-is-a-file", Case{Reason: unsafeTree, Says: []string{"is a blob where a tree is expected"}}, func(p *Pack) string {
+	with("tree-is-a-file", Case{Reason: unsafeTree, Refused: true, Says: []string{"is a blob where a tree is expected"}}, func(p *Pack) string {
 		return p.AddCommit(p.Add(Blob, []byte("x")))
 	})
 	with("commit-is-a-file", Case{Reason: unsafeTree, Says: []string{"is a blob where a commit is expected"}}, func(p *Pack) string {
@@ -160,7 +160,7 @@ func Trees(of Files) map[string]Case {
 		evil := "[submodule \"../../x\"]\n\tpath = module\n\turl = --upload-pack=touch /tmp/evil\n[submodule \"b\"]\n\turl = file:///etc\n"
 		return byName(append(good, Entry{"100644", ".gitmodules", p.Add(Blob, []byte(evil))}, Entry{"160000", "module", strings.Repeat("ab", 20)}))
 	})
-	with("git-lfs-pointer", Case{Reason: unsafeTree, Refused: true, Says: []string{"deploy/a.yaml", "Git LFS"}}, func(p *Pack, good []Entry) []Entry {
+	with("git-lfs-pointer", Case{Reason: "NotRegularFile", Refused: true, Plain: true, Says: []string{"deploy/a.yaml", "Git LFS"}}, func(p *Pack, good []Entry) []Entry {
 		pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("4d", 32) + "\nsize 12345\n"
 		return append([]Entry{{"100644", "a.yaml", p.Add(Blob, []byte(pointer))}}, good...)
 	})
@@ -172,7 +172,7 @@ func Trees(of Files) map[string]Case {
 		name := strings.Repeat("ä", 125) + ".yaml"
 		return append(good, Entry{"100644", name, p.Add(Blob, []byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: umlauts\n"))})
 	})
-	with("200000-files", Case{Reason: limit, Refused: true, Says: []string{"files", "1000"}}, func(p *Pack, _ []Entry) []Entry {
+	with("200000-files", Case{Reason: limit, Refused: true}, func(p *Pack, _ []Entry) []Entry {
 		var entries []Entry
 		for i := range 200_000 {
 			entries = append(entries, Entry{"100644", fmt.Sprintf("%06d.yaml", i), p.Add(Blob, fmt.Appendf(nil, "# %d", i))})
