@@ -151,8 +151,6 @@ func notRegular(name string, m fs.FileMode) error {
 	switch {
 	case m&fs.ModeSymlink != 0:
 		what = "is a symbolic link"
-	case m&fs.ModeIrregular != 0:
-		what = "is a submodule"
 	case m.IsDir():
 		what = "is a folder, a file is needed"
 	case m.IsRegular():
