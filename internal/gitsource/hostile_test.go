@@ -22,7 +22,7 @@ func good(string) map[string]string { return goodFiles }
 // readAll does what following a repository does: list, fetch, and read every file below "deploy".
 func readAll(t *testing.T, store *gitsource.Store, remote gitsource.Remote) (files map[string]string, err error) {
 	t.Helper()
-	rev, err := store.Resolve(t.Context(), remote, mainRef)
+	rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 	if err != nil {
 		return nil, err
 	}
