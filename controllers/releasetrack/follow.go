@@ -42,6 +42,8 @@ type Follower struct {
 // following is what the follower knows of one track.
 type following struct {
 	running bool
+	// again: the repository has changed since the look under way has begun.
+	again bool
 	// last is the finished look that no reconcile has taken yet.
 	last *look
 	// next is when to look again.
@@ -130,7 +132,7 @@ func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Durat
 func (f *Follower) start(ctx context.Context, req lookRequest) {
 	f.mu.Lock()
 	t := f.of(req.track)
-	t.running, t.asked, t.remote = true, req.asked, req.remote
+	t.running, t.again, t.asked, t.remote = true, false, req.asked, req.remote
 	t.next = f.clock.Now().Add(req.interval - time.Duration(rand.Float64()*jitter*float64(req.interval))) //nolint:gosec // jitter needs no secrecy
 	f.mu.Unlock()
 	go func() {
@@ -168,11 +170,23 @@ func (f *Follower) finish(l *look) {
 		if l.err != nil {
 			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
 		}
+		if t.again {
+			t.again, t.next = false, f.clock.Now()
+		}
 	}
 	f.mu.Unlock()
 	if known {
 		f.wake(l.request.track)
 	}
+}
+
+// Pushed tells that the repository of a track has changed: it is looked at at once, and again after a look that is under way.
+func (f *Follower) Pushed(track types.NamespacedName) {
+	f.mu.Lock()
+	t := f.of(track)
+	t.next, t.again = f.clock.Now(), t.running
+	f.mu.Unlock()
+	f.wake(track)
 }
 
 // wake lets a track be reconciled.
