@@ -30,13 +30,15 @@ const (
 	maxConnections = 512
 	maxHeader      = 16 << 10
 
-	headerTimeout = 5 * time.Second
-	bodyTimeout   = 10 * time.Second
-	writeTimeout  = bodyTimeout + readTimeout + 5*time.Second
-	idleTimeout   = 30 * time.Second
+	idleTimeout = 30 * time.Second
 	// stopTimeout is what requests under way get when the operator ends.
 	stopTimeout = 5 * time.Second
 )
+
+// timeouts of a request: until its headers are there, until its body is, and until it is answered.
+type timeouts struct{ header, body, answer time.Duration }
+
+var usual = timeouts{header: 5 * time.Second, body: 10 * time.Second, answer: 20 * time.Second}
 
 // Config is what a receiver is made of.
 type Config struct {
@@ -58,8 +60,9 @@ type Receiver struct {
 	clock   kube.Clock
 	log     logr.Logger
 	// nobody is a token that no one knows: what is compared where there is none.
-	nobody []byte
-	bodies bodies
+	nobody   []byte
+	timeouts timeouts
+	bodies   bodies
 	// reads bounds the Secrets that are read at a time.
 	reads chan struct{}
 
@@ -98,7 +101,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, config Config) error {
 func newReceiver(config Config, tracks client.Reader, clock kube.Clock, log logr.Logger) *Receiver {
 	nobody := make([]byte, 2*webhook.MinToken)
 	_, _ = rand.Read(nobody)
-	return &Receiver{config: config, tracks: tracks, secrets: config.Secrets, clock: clock, log: log, nobody: nobody,
+	return &Receiver{config: config, tracks: tracks, secrets: config.Secrets, clock: clock, log: log, nobody: nobody, timeouts: usual,
 		reads: make(chan struct{}, secretReads), hooks: map[types.NamespacedName]*hook{}}
 }
 
@@ -133,7 +136,7 @@ func (r *Receiver) serve(ctx context.Context, l net.Listener) error {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	server := &http.Server{Handler: r, Protocols: protocols, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: r.timeouts.header, ReadTimeout: r.timeouts.body, WriteTimeout: r.timeouts.answer, IdleTimeout: idleTimeout,
 		// It would name addresses of those who connect.
 		ErrorLog: log.New(io.Discard, "", 0)}
 	ended := make(chan error, 1)
