@@ -86,7 +86,7 @@ func wellFormed(t *testing.T, m Message, err error) {
 
 // FuzzRepository: an address has one form, that form has itself, and scheme, user and port make no difference.
 func FuzzRepository(f *testing.F) {
-	for _, s := range []string{"git.example/acme/shop", "git.example/acme/shop.git", "a/b/c/d", "x/.git", "a/%2e%2e/b", "[::1]/x", "a:b@c/d", "", "\x00/", "A/É"} {
+	for _, s := range []string{"git.example/acme/shop", "git.example/acme/shop.git", "a/b/c/d", "x/.git", "a/%2e%2e/b", "[::1]/x", "a:b@c/d", "::/0", "", "\x00/", "A/É"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, rest string) {

@@ -19,7 +19,7 @@ func Repository(address string) string {
 	host, path := "", ""
 	if strings.Contains(address, "://") {
 		u, err := url.Parse(address)
-		if err != nil {
+		if err != nil || strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[") {
 			return ""
 		}
 		host, path = u.Hostname(), u.Path
