@@ -144,8 +144,11 @@ func TestHostileBodies(t *testing.T) {
 func TestCompressedBodies(t *testing.T) {
 	s := newScene(t)
 	var bomb bytes.Buffer
-	z := gzip.NewWriter(&bomb)
-	_, _ = z.Write(bytes.Repeat([]byte(" "), 100<<20))
+	z, err := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = z.Write(make([]byte, 32<<20))
 	_ = z.Close()
 	for _, encoding := range []string{"gzip", "deflate", "br", "zstd", "identity", ""} {
 		req := gitHub(hook1, "push", token, bomb.Bytes())
@@ -230,6 +233,21 @@ func TestTLS(t *testing.T) {
 	_ = resp.Body.Close()
 	if resp.StatusCode != 202 || resp.ProtoMajor != 1 {
 		t.Errorf("%s over %s", resp.Status, resp.Proto)
+	}
+	renewed := x509.NewCertPool()
+	certificate(t, s.config.CertFile, s.config.KeyFile, renewed)
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: renewed, MinVersion: tls.VersionTLS12}}
+	for {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			break
+		}
+		var old *tls.CertificateVerificationError
+		if !errors.As(err, &old) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // until the files are seen; the test's own timeout is the bound
 	}
 	if err := end(); err != nil {
 		t.Error(err)
