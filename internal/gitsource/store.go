@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/packs"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
@@ -61,12 +59,11 @@ func (r Remote) GoString() string { return r.String() }
 // Store keeps bare repositories under one folder, one per address and credentials. All methods are safe for concurrent
 // use. One process owns the folder; what it holds can be deleted at any time while no process runs.
 type Store struct {
-	dir     string
-	salt    []byte
-	http    wire.HTTP
-	cache   *packs.Cache
-	flights singleflight.Group
-	index   chan struct{}
+	dir   string
+	salt  []byte
+	http  wire.HTTP
+	cache *packs.Cache
+	index chan struct{}
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -74,9 +71,11 @@ type Store struct {
 
 // entry is one repository.
 type entry struct {
-	name   string // folder name, also the identity in singleflight keys
+	name   string // folder name
 	dir    string
 	client wire.Client
+	// listings are the questions for refs that are under way, or were answered a moment ago.
+	listings listings
 	// fetching is held (by having sent to it) by the one who changes the folder; a channel, so that waiting ends with
 	// the context.
 	fetching chan struct{}
