@@ -24,7 +24,6 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
@@ -38,7 +37,7 @@ func gathered(t *testing.T) string {
 	out := ""
 	for _, f := range families {
 		if strings.HasPrefix(f.GetName(), "stele_webhook") {
-			out += (*dto.MetricFamily)(f).String()
+			out += f.String()
 		}
 	}
 	return out
