@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -233,6 +234,11 @@ func TestTLS(t *testing.T) {
 	if resp.StatusCode != 202 || resp.ProtoMajor != 1 {
 		t.Errorf("%s over %s", resp.Status, resp.Proto)
 	}
+	// Who does not speak TLS is no line in a log, with their address.
+	var std bytes.Buffer
+	log.SetOutput(&std)
+	defer log.SetOutput(os.Stderr)
+	_ = raw(t, address, "GET / HTTP/1.0\n\n", nil)
 	renewed := x509.NewCertPool()
 	certificate(t, s.config.CertFile, s.config.KeyFile, renewed)
 	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: renewed, MinVersion: tls.VersionTLS12}}
@@ -250,6 +256,9 @@ func TestTLS(t *testing.T) {
 	}
 	if err := end(); err != nil {
 		t.Error(err)
+	}
+	if std.Len() > 0 {
+		t.Errorf("the log says %s", &std)
 	}
 	s.config.KeyFile += "x"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
