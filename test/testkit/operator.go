@@ -39,11 +39,11 @@ func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	metrics, err := freeAddr()
+	metrics, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	health, err := freeAddr()
+	health, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,8 @@ func (o *Operator) signal(sig syscall.Signal) error {
 	}
 }
 
-func freeAddr() (string, error) {
+// FreeAddress is an address on loopback that nobody listens on.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
