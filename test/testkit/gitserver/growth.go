@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,6 +25,8 @@ type Growth struct {
 	Commits int
 	// Flat puts all files into one folder, the root.
 	Flat bool
+	// Also are files of other paths that the first commit brings and no other one changes.
+	Also map[string]string
 }
 
 // Of ten commits, where those beside main are and where they are merged.
@@ -84,6 +88,9 @@ func (g Growth) write(b *bufio.Writer) {
 		_, _ = noise.Read(random) // never fails
 		g.file(b, i, random)
 	}
+	for _, path := range slices.Sorted(maps.Keys(g.Also)) {
+		inline(b, path, []byte(g.Also[path]))
+	}
 	for i := 1; i < g.Commits; i++ {
 		ten, last := i-i%10, i-i%10+merging < g.Commits // is there a merge to come?
 		switch {
@@ -117,8 +124,10 @@ func (g Growth) change(b *bufio.Writer, commit int) {
 	g.file(b, i, g.text(i, commit))
 }
 
-func (g Growth) file(b *bufio.Writer, i int, content []byte) {
-	fmt.Fprintf(b, "M 100644 inline %s\ndata %d\n", g.Path(i), len(content))
+func (g Growth) file(b *bufio.Writer, i int, content []byte) { inline(b, g.Path(i), content) }
+
+func inline(b *bufio.Writer, path string, content []byte) {
+	fmt.Fprintf(b, "M 100644 inline %s\ndata %d\n", path, len(content))
 	_, _ = b.Write(content)
 	_ = b.WriteByte('\n')
 }
