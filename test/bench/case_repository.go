@@ -178,6 +178,7 @@ func (s *stage) oneCommit(ctx context.Context, p *point, restarted bool) error {
 	if err != nil {
 		return err
 	}
+	s.say("%s: release after %s, objects after %s, %s fetched", p.name, msText(millis(made.Sub(start))), msText(l.way[0]), bytesText(s.traffic()))
 	if restarted {
 		p.restarted = l.way[0]
 		return nil

@@ -251,6 +251,7 @@ type inflater struct {
 
 // inflate returns the first n bytes of the stream at an offset; the whole stream's checksum is left to the object id.
 func (p *pack) inflate(offset, n int64) ([]byte, error) {
+	inflations.Add(1)
 	z := inflaters.Get().(*inflater)
 	defer inflaters.Put(z)
 	z.buf.Reset(io.NewSectionReader(p.f, offset, p.size-idSize-offset))
