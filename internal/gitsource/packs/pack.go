@@ -14,7 +14,6 @@ import (
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 )
@@ -192,7 +191,7 @@ func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte,
 		if size > maxResolved {
 			return 0, nil, tooLarge(size)
 		}
-		if content, err = packfile.PatchDelta(content, chain[i].delta); err != nil {
+		if content, err = patch(content, chain[i].delta); err != nil {
 			return 0, nil, corrupt("delta does not fit its base", err)
 		}
 		cache.put(cacheKey{p, chain[i].offset}, typ, content)
