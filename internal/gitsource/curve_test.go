@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -26,10 +27,10 @@ func oneLine(t *testing.T, g gitserver.Growth) oneLineCost {
 	ok(t, repo.Grow(g))
 	dir, remote := t.TempDir(), gitsource.Remote{URL: server.HTTPURL("grown"), Timeout: time.Minute}
 	look := func(from string) string {
-		store, err := gitsource.NewStore(dir)
+		store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()))
 		ok(t, err)
 		defer store.Close()
-		rev, err := store.Resolve(t.Context(), remote, mainRef)
+		rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 		ok(t, err)
 		ok(t, store.Fetch(t.Context(), remote, mainRef, rev))
 		r, err := store.Open(remote)
@@ -82,5 +83,35 @@ func TestOneLineCommitCostsTheSameInALargeRepository(t *testing.T) {
 	}
 	if small.inflations < 4 || small.wire < 1<<10 {
 		t.Errorf("a commit cost %+v, which cannot be", small)
+	}
+}
+
+// Where a commit came in, or that it is gone, is found without reading all of a long history.
+func TestHistoryIsSearchedNearby(t *testing.T) {
+	w := newWorld(t)
+	ok(t, w.repo.Grow(gitserver.Growth{Files: 50, FileSize: 100, Commits: 5_000}))
+	seen := w.commit(map[string]string{"deploy/a": "1"})
+	mine := w.commit(map[string]string{"deploy/a": "2"}, gitserver.Parents(seen+"~1"), gitserver.OnBranch("mine"))
+	for name, tc := range map[string]struct {
+		options []gitserver.CommitOption
+		want    error
+	}{
+		"merged into what was local":  {options: []gitserver.CommitOption{gitserver.Parents(mine, seen)}},
+		"rewritten":                   {options: []gitserver.CommitOption{gitserver.Parents(seen + "~3")}, want: gitsource.ErrNotAncestor},
+		"rewritten by an old history": {options: []gitserver.CommitOption{gitserver.Parents(seen + "~300")}, want: gitsource.ErrNotAncestor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tip := w.commit(map[string]string{"deploy/a": name}, tc.options...)
+			ok(t, w.repo.Branch("main", tip))
+			w.sync(mainRef)
+			before := packs.Inflations()
+			walk, err := w.open().Walk(t.Context(), seen, tip, 100, pathPrint("deploy"))
+			if !errors.Is(err, tc.want) || tc.want == nil && (err != nil || walk.Visited != 1 || len(walk.Changes) != 1) {
+				t.Fatalf("got %+v, %v", walk, err)
+			}
+			if n := packs.Inflations() - before; n > 1_500 {
+				t.Errorf("%d objects were inflated", n)
+			}
+		})
 	}
 }
