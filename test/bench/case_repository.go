@@ -22,8 +22,9 @@ const (
 	manyCommits = 5_000
 )
 
-// grown are the repositories of the curve, small to large: first those that grow in files, then those that grow in commits. The
-// path that is followed was made by the first commit of each, and touched by none since.
+// grown are the repositories of the curve, small to large: first those that grow in files, then those that grow in commits. The path that
+// is followed was made by the first commit of each, and touched by none since. One folder with all files is the worst of its kind: Git
+// sends a folder as a whole when one entry of it changes, and the root's changes with every commit.
 var grown = []struct {
 	name string
 	gitserver.Growth
@@ -31,6 +32,7 @@ var grown = []struct {
 	{"100 files", gitserver.Growth{Files: 100, FileSize: fileSize, Noise: true, Commits: 1}},
 	{"2,000 files", gitserver.Growth{Files: 2_000, FileSize: fileSize, Noise: true, Commits: 1}},
 	{"20,000 files", gitserver.Growth{Files: 20_000, FileSize: fileSize, Noise: true, Commits: 1}},
+	{"20,000 files in one folder", gitserver.Growth{Files: 20_000, FileSize: 400, Flat: true, Commits: 20}},
 	{"100 commits", gitserver.Growth{Files: 2_000, FileSize: 400, Commits: 100}},
 	{"50,000 commits", gitserver.Growth{Files: 2_000, FileSize: 400, Commits: 50_000}},
 }

@@ -13,8 +13,9 @@ func (b *bench) addCurve(points []*point) {
 		t.rows = append(t.rows, []string{p.name, msText(millis(p.first.took)), bytesText(p.first.bytes), bytesText(p.first.peak), msText(p.restarted),
 			msText(spreadOf(c.made).median), spreadOf(c.created).ms(), bytesText(int64(spreadOf(c.bytes).max)), bytesText(int64(spreadOf(c.peak).max))})
 	}
-	b.addRatios(points[0], points[2])
-	b.addRatios(points[3], points[4])
+	for _, pair := range [][2]int{{0, 2}, {0, 3}, {4, 5}} {
+		b.addRatios(points[pair[0]], points[pair[1]])
+	}
 	b.report.explain(t)
 }
 
