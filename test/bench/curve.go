@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// addCurve reports what was measured: verdicts, ratios, and the curve as a table.
+// addCurve reports what was measured: verdicts and ratios, and the whole curve as a table.
 func (b *bench) addCurve(points []*point) {
 	t := table{title: "One-line commits in repositories that grow", head: []string{"Repository", "First fetch", "on the wire", "memory",
 		"Commit after a restart", "One-line commit: release", "objects", "on the wire", "memory"}}
@@ -21,15 +21,12 @@ func (b *bench) addCurve(points []*point) {
 
 func (b *bench) addFirstFetch(p *point) {
 	what := "first fetch, " + p.name + ": "
-	b.report.add(row{what: what + "new track to release rendered", figure: msText(millis(p.first.took))})
-	b.report.add(row{what: what + "bytes on the wire", figure: bytesText(p.first.bytes)})
 	b.report.add(row{what: what + "memory", figure: bytesText(p.first.peak), budget: bytesText(podMemory), verdict: within(p.first.peak <= podMemory)})
 }
 
 func (b *bench) addOneLine(p *point) {
 	what := "one-line commit, " + p.name + ": "
-	made, created, bytes, peak := spreadOf(p.cost.made), spreadOf(p.cost.created), spreadOf(p.cost.bytes), int64(spreadOf(p.cost.peak).max)
-	b.report.add(row{what: what + "trigger to release rendered", figure: made.ms()})
+	created, bytes, peak := spreadOf(p.cost.created), spreadOf(p.cost.bytes), int64(spreadOf(p.cost.peak).max)
 	b.report.add(row{what: what + "trigger to objects created", figure: created.ms(), budget: msText(millis(repositoryTimeBudget)),
 		verdict: within(created.median <= millis(repositoryTimeBudget))})
 	b.report.add(row{what: what + "bytes on the wire", figure: bytesText(int64(bytes.max)), budget: bytesText(repositoryBytesBudget),
@@ -49,5 +46,4 @@ func (b *bench) addRatios(small, large *point) {
 	what := fmt.Sprintf("one-line commit, %s against %s: ", large.name, small.name)
 	b.report.add(row{what: what + "time to objects created", figure: ratio(small.cost.created, large.cost.created)})
 	b.report.add(row{what: what + "bytes on the wire", figure: ratio(small.cost.bytes, large.cost.bytes)})
-	b.report.add(row{what: what + "memory", figure: ratio(small.cost.peak, large.cost.peak)})
 }
