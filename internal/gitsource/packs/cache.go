@@ -7,21 +7,23 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// maxCachedObject keeps single large objects from emptying the cache.
-const maxCachedObject = 256 << 10
+// maxCachedShare keeps single large objects from emptying the cache: an object may take a thirty-second of it.
+const maxCachedShare = 32
 
 // Cache is a small memory of resolved objects, shared by all repositories of a process so that its size does not grow
 // with their number. What it is for: trees and commits that a walk reads again, and bases of delta chains.
 type Cache struct {
 	mu    sync.Mutex
 	max   int64
+	one   int64 // the largest object that is kept
 	used  int64
 	order *list.List
 	items map[cacheKey]*list.Element
 }
 
+// cacheKey names a pack by its number: a pointer would keep the files open of a pack that is gone.
 type cacheKey struct {
-	pack   *pack
+	pack   uint64
 	offset int64
 }
 
@@ -33,7 +35,7 @@ type cacheItem struct {
 
 // NewCache returns a cache that holds at most max bytes of content.
 func NewCache(max int64) *Cache {
-	return &Cache{max: max, order: list.New(), items: map[cacheKey]*list.Element{}}
+	return &Cache{max: max, one: max / maxCachedShare, order: list.New(), items: map[cacheKey]*list.Element{}}
 }
 
 func (c *Cache) get(k cacheKey) (plumbing.ObjectType, []byte, bool) {
@@ -50,7 +52,7 @@ func (c *Cache) get(k cacheKey) (plumbing.ObjectType, []byte, bool) {
 
 // put keeps content, which must not be changed afterwards.
 func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
-	if len(content) > maxCachedObject {
+	if int64(len(content)) > c.one {
 		return
 	}
 	c.mu.Lock()
@@ -65,13 +67,17 @@ func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
 	}
 }
 
-// forget drops the objects of packs that are gone, so that their files can be closed.
+// forget drops the objects of packs that are gone.
 func (c *Cache) forget(gone map[*pack]bool) {
+	serials := map[uint64]bool{}
+	for p := range gone {
+		serials[p.serial] = true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for e := c.order.Front(); e != nil; {
 		next := e.Next()
-		if gone[e.Value.(*cacheItem).key.pack] {
+		if serials[e.Value.(*cacheItem).key.pack] {
 			c.drop(e)
 		}
 		e = next

@@ -3,6 +3,7 @@ package packs
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
@@ -83,19 +84,21 @@ func newSet(t testing.TB) (*Set, string) {
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, NewCache(1<<20))
+	s, err := Open(dir, NewCache(1<<20), Unbounded{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, dir
 }
 
+func noPace(context.Context) error { return nil }
+
 func receive(s *Set, pack []byte, limits Limits) (objects, skipped int, err error) {
 	d, err := s.Download(bytes.NewReader(pack), limits)
 	if err != nil {
 		return 0, 0, err
 	}
-	objects, skipped, err = d.Install()
+	objects, skipped, err = d.Install(context.Background(), noPace)
 	return objects, skipped, errors.Join(err, d.Close())
 }
 
@@ -130,7 +133,7 @@ func TestDeltas(t *testing.T) {
 				t.Errorf("size of %s: %d, %v", content, size, err)
 			}
 		}
-		if s, err = Open(dir, NewCache(0)); err != nil { // and without any memory
+		if s, err = Open(dir, NewCache(0), Unbounded{}); err != nil { // and without any memory
 			t.Fatal(err)
 		}
 	}
@@ -298,7 +301,7 @@ func TestMerge(t *testing.T) {
 		if _, _, err := receive(s, b.pack(), Limits{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Merge(5); err != nil {
+		if err := s.Merge(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
 		if s.Count() > 5 {
@@ -315,7 +318,7 @@ func TestMerge(t *testing.T) {
 		wantBlob(t, s, big)
 	}
 	check(s)
-	again, err := Open(dir, NewCache(1<<20))
+	again, err := Open(dir, NewCache(1<<20), Unbounded{})
 	if err != nil {
 		t.Fatal(err)
 	}

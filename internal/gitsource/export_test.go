@@ -1,0 +1,6 @@
+package gitsource
+
+import "time"
+
+// WithClock replaces the clock that uses are dated with.
+func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
