@@ -192,7 +192,7 @@ func (s *Store) victims(e *entry, n int64, now time.Time) []*entry {
 	}
 	back := !e.evicted.IsZero() && now.Sub(e.evicted) < idleAfter
 	var out []*entry
-	for _, i := range leaveOrder(list, e.bytes+n, back, now) {
+	for _, i := range leaveOrder(list, max(e.bytes+n, e.was), back, now) {
 		out = append(out, others[i])
 	}
 	return out
@@ -214,7 +214,7 @@ func (s *Store) evict(v *entry) error {
 	s.mu.Lock()
 	size := v.bytes
 	s.count(v, -size)
-	v.evicted = s.now()
+	v.evicted, v.was = s.now(), size
 	s.evictions++
 	s.mu.Unlock()
 	if repo != nil && size >= collectFrom {

@@ -2,6 +2,7 @@ package gitsource
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -17,9 +18,9 @@ func TestWhoMakesRoom(t *testing.T) {
 		want []int
 	}{
 		{"nobody is there", nil, 10, false, nil},
-		{"the least recently used first, whatever the size", []resident{ago(1, time.Minute), ago(500, time.Hour), ago(9, 2 * time.Hour)}, 10, false, []int{2, 1, 0}},
+		{"the least recently used first, whatever the size", []resident{ago(1, time.Minute), ago(500, time.Hour), ago(9, 2*time.Hour)}, 10, false, []int{2, 1, 0}},
 		{"what has nothing on disk is left out", []resident{ago(0, time.Hour), ago(5, time.Minute)}, 10, false, []int{1}},
-		{"who comes back displaces what is idle", []resident{ago(5, 9 * time.Minute), ago(5, 10 * time.Minute), ago(5, time.Hour)}, 10, true, []int{2, 1}},
+		{"who comes back displaces what is idle", []resident{ago(5, 9*time.Minute), ago(5, 10*time.Minute), ago(5, time.Hour)}, 10, true, []int{2, 1}},
 		{"and then what is larger, the largest first", []resident{ago(11, 0), ago(10, 0), ago(5, time.Hour), ago(30, time.Minute)}, 10, true, []int{2, 3, 0}},
 		{"two of a size are not fetched in turns", []resident{ago(10, time.Minute)}, 10, true, nil},
 	} {
@@ -43,7 +44,7 @@ func TestWhoIsBeingFetchedStays(t *testing.T) {
 		if err := makeRepository(s.dir, e.dir); err != nil {
 			t.Fatal(err)
 		}
-		e.used.Store(int64(i)) // busy is the oldest
+		e.used.Store(time.Now().UnixNano() + int64(i)) // busy is the oldest
 	}
 	for _, e := range []*entry{busy, idle} {
 		if err := s.take(e, 400, true); err != nil {
@@ -69,7 +70,11 @@ func TestWhoIsBeingFetchedStays(t *testing.T) {
 	if err := s.take(asks, 200, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.take(idle, 200, true); Reason(err) != "CacheUnavailable" && err != nil {
-		t.Errorf("got %v", err)
+	if err := s.take(idle, 200, true); err != nil || asks.bytes != 0 {
+		t.Errorf("who comes back does not displace what is larger: %v, %d", err, asks.bytes)
+	}
+	err = s.take(asks, 450, true)
+	if Reason(err) != "CacheUnavailable" || !strings.Contains(err.Error(), maxBytesFlag) || idle.bytes != 200 {
+		t.Errorf("they are fetched in turns: %v, %d", err, idle.bytes)
 	}
 }

@@ -108,9 +108,11 @@ type entry struct {
 	// refused is the last fetch that exceeded a limit. Held by who holds fetching.
 	refused refusal
 
-	// The rest is guarded by the store's mu: bytes on disk, when it last made room for others, and when used was written to disk.
+	// The rest is guarded by the store's mu: bytes on disk, when it last made room for others and what it had then, and when used was
+	// written to disk.
 	bytes   int64
 	evicted time.Time
+	was     int64
 	saved   time.Time
 }
 
