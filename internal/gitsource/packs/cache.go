@@ -10,6 +10,9 @@ import (
 // maxCachedShare keeps single large objects from emptying the cache: an object may take a thirty-second of it.
 const maxCachedShare = 32
 
+// itemSize is what remembering an object takes besides its content: millions of tiny ones would take much more than they hold.
+const itemSize = 256
+
 // Cache is a small memory of resolved objects, shared by all repositories of a process so that its size does not grow
 // with their number. What it is for: trees and commits that a walk reads again, and bases of delta chains.
 type Cache struct {
@@ -33,7 +36,7 @@ type cacheItem struct {
 	content []byte
 }
 
-// NewCache returns a cache that holds at most max bytes of content.
+// NewCache returns a cache that takes at most about max bytes.
 func NewCache(max int64) *Cache {
 	return &Cache{max: max, one: max / maxCachedShare, order: list.New(), items: map[cacheKey]*list.Element{}}
 }
@@ -61,7 +64,7 @@ func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
 		return
 	}
 	c.items[k] = c.order.PushFront(&cacheItem{k, typ, content})
-	c.used += int64(len(content))
+	c.used += int64(len(content)) + itemSize
 	for c.used > c.max {
 		c.drop(c.order.Back())
 	}
@@ -88,5 +91,5 @@ func (c *Cache) drop(e *list.Element) {
 	item := e.Value.(*cacheItem)
 	c.order.Remove(e)
 	delete(c.items, item.key)
-	c.used -= int64(len(item.content))
+	c.used -= int64(len(item.content)) + itemSize
 }

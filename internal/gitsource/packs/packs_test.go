@@ -78,17 +78,53 @@ func insertDelta(baseSize int, text string) []byte {
 	return append(append(d, byte(len(text))), text...)
 }
 
-func newSet(t testing.TB) (*Set, string) {
+func newFolder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, NewCache(1<<20), Unbounded{})
+	return dir
+}
+
+func open(t testing.TB, dir string, space Space) *Set {
+	t.Helper()
+	s, err := Open(dir, NewCache(1<<20), space)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, dir
+	return s
+}
+
+func newSet(t testing.TB) (*Set, string) {
+	t.Helper()
+	dir := newFolder(t)
+	return open(t, dir, Unbounded{}), dir
+}
+
+func idxOf(t *testing.T, dir string) string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "objects", "pack", "*.idx"))
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	return list[0]
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func writeFile(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func noPace(context.Context) error { return nil }
