@@ -83,6 +83,10 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if done, err = repo.complete(rev); err != nil { // a tag may lead to something else than a commit
 		return err
 	}
+	if !done && repo.suspect.Load() {
+		return fault.New(fault.Corrupt, fmt.Sprintf("what %s has sent of commit %s does not fit together; it is fetched again. If it stays, check it with "+
+			"git fsck on the server", remote, rev.Commit), nil)
+	}
 	if !done {
 		return notGiven(remote, ref, rev)
 	}
@@ -178,16 +182,24 @@ func (s *Store) discard(e *entry) error {
 // fetchWithin fetches, and when the repository has grown beyond its share, with all that was fetched and is not needed any more, does so once
 // more from nothing. What exceeds a limit is not asked for again for a while.
 func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision, timeout time.Duration) (*Repository, error) {
+	haves := repo.haves()
+	if repo.suspect.Load() { // seen only now, while they were read
+		var err error
+		if repo, err = s.openOrMake(e); err != nil {
+			return repo, err
+		}
+		haves = nil
+	}
 	asked := refusal{commit: rev.Commit, has: repo.newestTip(), timeout: timeout}
 	if e.refused.sameAs(asked) && s.now().Before(e.refused.until) {
 		return repo, e.refused.err
 	}
-	err := s.fetch(ctx, e, repo, ref, rev)
+	err := s.fetch(ctx, e, repo, ref, rev, haves)
 	var share *shareError
 	if errors.As(err, &share) && repo.packs.Count() > 0 {
 		repo.suspect.Store(true)
 		if repo, err = s.openOrMake(e); err == nil {
-			err = s.fetch(ctx, e, repo, ref, rev)
+			err = s.fetch(ctx, e, repo, ref, rev, nil)
 		}
 	}
 	if errors.Is(err, fault.Limit) {
@@ -197,9 +209,9 @@ func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref
 	return repo, err
 }
 
-func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision) error {
+func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision, haves []plumbing.Hash) error {
 	commit := plumbing.NewHash(rev.Commit)
-	req := wire.Request{Wants: []plumbing.Hash{commit}, MaxBlob: MaxFileSize, Haves: repo.haves()}
+	req := wire.Request{Wants: []plumbing.Hash{commit}, MaxBlob: MaxFileSize, Haves: haves}
 	if rev.Tag != "" {
 		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
 	}

@@ -32,10 +32,21 @@ func (s *Set) Merge(ctx context.Context, max int) error {
 	if len(sources) < 2 {
 		return nil
 	}
+	spare, err := s.spare(sources)
+	if err != nil {
+		return cacheError("packs cannot be joined", err)
+	}
 	drop, size := map[*pack]bool{}, int64(0)
 	for _, p := range sources {
 		drop[p] = true
-		size += p.size
+		if !spare[p] {
+			size += p.size
+		}
+	}
+	sources = slices.DeleteFunc(sources, func(p *pack) bool { return spare[p] })
+	if len(sources) < 2 { // nothing to copy
+		s.add(nil, spare)
+		return s.removeAll(spare)
 	}
 	taken := Blocks(size)
 	if err := s.space.Spare(taken); err != nil {
@@ -55,6 +66,42 @@ func (s *Set) Merge(ctx context.Context, max int) error {
 		s.space.Give(taken)
 		return err
 	}
+	return s.removeAll(drop)
+}
+
+// spare finds packs whose objects are all in others too: a kill can leave such, and then Git's own tools do not like what is joined of them.
+func (s *Set) spare(sources []*pack) (map[*pack]bool, error) {
+	out := map[*pack]bool{}
+	for _, p := range sources {
+		entries, err := p.index.entries()
+		if err != nil {
+			return nil, err
+		}
+		i := 0
+		for i < len(entries) && s.others(p, out, entries[i].id) {
+			i++
+		}
+		if i == len(entries) {
+			out[p] = true
+		}
+	}
+	return out, nil
+}
+
+// others says whether a pack besides p and those left out has the object.
+func (s *Set) others(p *pack, out map[*pack]bool, id plumbing.Hash) bool {
+	for _, q := range *s.packs.Load() {
+		if q == p || out[q] {
+			continue
+		}
+		if at, err := q.index.find(id); err == nil && at >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Set) removeAll(drop map[*pack]bool) error {
 	s.cache.forget(drop)
 	for p := range drop {
 		if err := s.remove(p); err != nil {
