@@ -196,6 +196,12 @@ func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref
 	}
 	err := s.fetch(ctx, e, repo, ref, rev, haves)
 	var share *shareError
+	if errors.Is(err, fault.Limit) && len(haves) > 0 && !errors.As(err, &share) {
+		// Perhaps so much came only because a long piece of history was rewritten and the server no longer knows what was told to it.
+		if deep := repo.deepHaves(ctx); len(deep) > 0 {
+			err = s.fetch(ctx, e, repo, ref, rev, unique(append(haves, deep...)))
+		}
+	}
 	if errors.As(err, &share) && repo.packs.Count() > 0 {
 		repo.suspect.Store(true)
 		if repo, err = s.openOrMake(e); err == nil {
@@ -252,7 +258,7 @@ func (s *Store) limits(first bool) packs.Limits {
 	if first {
 		return packs.Limits{Pack: share, Inflated: share * inflatedShare, Objects: maxCloneObjects}
 	}
-	return packs.Limits{Pack: min(share, maxFetchPack), Inflated: maxFetchInflated, Objects: maxFetchObjects}
+	return packs.Limits{Pack: min(share, s.maxFetch), Inflated: maxFetchInflated, Objects: maxFetchObjects}
 }
 
 // notGiven is the error of a server that answered, but without the commit.

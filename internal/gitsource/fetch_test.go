@@ -173,3 +173,44 @@ func TestPollIsOneSmallRequest(t *testing.T) {
 		}
 	}
 }
+
+// A long piece of history is rewritten, and the server has forgotten the old one: of what was told to it, it knows nothing. Older commits
+// are told then, before so much is refused.
+func TestLongRewriting(t *testing.T) {
+	w := newWorld(t)
+	w.commit(map[string]string{"noise": noise(1, 400_000)})
+	var line []string
+	for n := range 120 {
+		line = append(line, w.commit(map[string]string{"app": fmt.Sprint(n)}))
+	}
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithMaxFetch(200_000))
+	ok(t, err)
+	w.store = store
+	w.sync(mainRef)
+	ok(t, w.repo.Branch("main", line[10]))
+	tip := w.commit(map[string]string{"app": "rewritten"})
+	for _, args := range [][]string{{"reflog", "expire", "--expire=now", "--all"}, {"gc", "--prune=now", "--quiet"}} {
+		_, err := w.repo.Git(args...)
+		ok(t, err)
+	}
+	if _, err := w.repo.Git("cat-file", "-e", line[119]); err == nil {
+		t.Fatal("the server has not forgotten: the test sees nothing")
+	}
+	w.server.ResetRequests()
+	if rev := w.sync(mainRef); rev.Commit != tip {
+		t.Fatalf("got %s", rev)
+	}
+	content, err := w.tree(tip).ReadFile("app")
+	if err != nil || string(content) != "rewritten" {
+		t.Errorf("%q, %v", content, err)
+	}
+	var large int
+	for _, r := range w.server.Requests() {
+		if r.Out > 100_000 {
+			large++
+		}
+	}
+	if large != 1 {
+		t.Errorf("it was sent whole %d times; once is what the test wants to see", large)
+	}
+}

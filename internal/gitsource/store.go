@@ -63,6 +63,8 @@ type Store struct {
 	lanes lanes
 	// maxBytes bounds what is on disk.
 	maxBytes int64
+	// maxFetch bounds the pack of a fetch after the first.
+	maxFetch int64
 	now      func() time.Time
 	// evicting is held by the one who makes room.
 	evicting sync.Mutex
@@ -143,7 +145,7 @@ func NewStore(dir string, options ...Option) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, salt: salt, cache: packs.NewCache(objectCache), lanes: newLanes(),
-		maxBytes: DefaultMaxBytes, now: time.Now, entries: map[string]*entry{},
+		maxBytes: DefaultMaxBytes, maxFetch: maxFetchPack, now: time.Now, entries: map[string]*entry{},
 	}
 	for _, o := range options {
 		o(s)
