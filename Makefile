@@ -148,7 +148,7 @@ uninstall: ## Remove the CRDs; workloads stay.
 run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONFIG as above); RUN_ARGS: more flags, see docs/install.md.
 	@$(NEED_CLUSTER)
 	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console \
-	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 $(RUN_ARGS)
+	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 --allow-loopback $(RUN_ARGS)
 
 .PHONY: deploy
 deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...

@@ -100,7 +100,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err != nil {
 		return fmt.Errorf("set up the client: %w", err)
 	}
-	git, err := gitsource.NewStore(filepath.Join(opts.storage, "git"))
+	git, err := gitsource.NewStore(filepath.Join(opts.storage, "git"), opts.network.sourceOptions()...)
 	if err != nil {
 		return fmt.Errorf("set up the Git cache: %w", err)
 	}

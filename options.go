@@ -20,6 +20,8 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/releasetrack"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
 
@@ -35,6 +37,7 @@ type options struct {
 	burst                   int
 	logLevel, logEncoding   string
 	watchNamespace          string
+	network                 networkFlags
 	minGates                floorFlags
 	floor                   policy.Floor // what minGates says
 }
@@ -49,6 +52,20 @@ func (f *floorFlags) register(flags *pflag.FlagSet) {
 
 func (f *floorFlags) parse() (policy.Floor, error) { return policy.ParseFloor(f.images, f.hardening) }
 
+// networkFlags loosen what the operator refuses by itself. They are its own: no track can set them.
+type networkFlags struct{ loopback, plainCredentials bool }
+
+func (f *networkFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.loopback, "allow-loopback", false, "let tracks name Git servers, proxies and registries at addresses of the operator's own machine (development)")
+	flags.BoolVar(&f.plainCredentials, "allow-http-credentials", false, "send the credentials of a track over plain http, where anybody on the way can read them")
+}
+
+// sourceOptions say how Git servers, and registries after them, are reached.
+func (f *networkFlags) sourceOptions() []gitsource.Option {
+	dialer := outbound.New(outbound.Options{AllowLoopback: f.loopback})
+	return []gitsource.Option{gitsource.WithDialer(dialer), gitsource.WithPlainCredentials(f.plainCredentials)}
+}
+
 func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
@@ -58,12 +75,13 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
 	flags.StringVar(&o.storage, "storage-path", filepath.Join(os.TempDir(), "stele"), "folder for caches; it can be lost")
 	flags.IntVar(&o.concurrent, "concurrent", 8, "tracks that are worked on at a time")
-	flags.IntVar(&o.gitWorkers, "git-workers", 16, "looks at Git under way at a time")
+	flags.IntVar(&o.gitWorkers, "git-workers", 4, "repositories that are walked and rendered at a time; waiting for a server takes no place")
 	flags.Float32Var(&o.qps, "kube-api-qps", -1, "requests a second to the API server; negative: no limit but that of its API Priority and Fairness")
 	flags.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server, with a limit")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
 	flags.StringVar(&o.logEncoding, "log-encoding", "json", "json or console")
 	flags.StringVar(&o.watchNamespace, "watch-namespace", "", "watch tracks of this namespace only; default: all")
+	o.network.register(flags)
 	o.minGates.register(flags)
 }
 

@@ -62,7 +62,7 @@ func (s *shelf) restart() {
 	if s.store != nil {
 		s.store.Close()
 	}
-	store, err := gitsource.NewStore(s.dir, gitsource.WithMaxBytes(s.max), gitsource.WithClock(s.clock.now))
+	store, err := gitsource.NewStore(s.dir, gitsource.WithDialer(onLoopback()), gitsource.WithMaxBytes(s.max), gitsource.WithClock(s.clock.now))
 	ok(s.T, err)
 	s.store = store
 }

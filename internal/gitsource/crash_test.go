@@ -254,7 +254,7 @@ func child(what string, args []string) int {
 		}
 		max = 0
 	}
-	store, err := gitsource.NewStore(dir, gitsource.WithMaxBytes(max))
+	store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()), gitsource.WithMaxBytes(max))
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -303,7 +303,7 @@ func TestKilled(t *testing.T) {
 		}
 		ok(t, cmd.Process.Kill())
 		_ = cmd.Wait()
-		store, err := gitsource.NewStore(dir, gitsource.WithMaxBytes(16*mib))
+		store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()), gitsource.WithMaxBytes(16*mib))
 		ok(t, err)
 		for i, repo := range repos {
 			remote := gitsource.Remote{URL: args[2+i], Timeout: 20 * time.Second}

@@ -109,7 +109,7 @@ func TestProxyIsUsed(t *testing.T) {
 		r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
 	}})
 	defer proxy.Close()
-	p, err := gitsource.ProxyFromSecret(map[string][]byte{"address": []byte(proxy.URL), "username": []byte(canaryUser), "password": []byte(canaryPassword)})
+	p, err := gitsource.ProxyFromSecret("https://git.invalid/x", map[string][]byte{"address": []byte(proxy.URL), "username": []byte(canaryUser), "password": []byte(canaryPassword)})
 	ok(t, err)
 	w.remote.Proxy = p
 	w.sync(mainRef)
@@ -183,7 +183,7 @@ func TestLongRewriting(t *testing.T) {
 	for n := range 120 {
 		line = append(line, w.commit(map[string]string{"app": fmt.Sprint(n)}))
 	}
-	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithMaxFetch(200_000))
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()), gitsource.WithMaxFetch(200_000))
 	ok(t, err)
 	w.store = store
 	w.sync(mainRef)

@@ -15,6 +15,7 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/packs"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 const (
@@ -56,11 +57,14 @@ func (r Remote) GoString() string { return r.String() }
 // Store keeps bare repositories under one folder, one per address and credentials. All methods are safe for concurrent
 // use. One process owns the folder; what it holds can be deleted at any time while no process runs.
 type Store struct {
-	dir   string
-	salt  []byte
-	http  wire.HTTP
-	cache *packs.Cache
-	lanes lanes
+	dir    string
+	salt   []byte
+	dialer *outbound.Dialer
+	// plainCredentials: they may be sent over plain http.
+	plainCredentials bool
+	http             wire.HTTP
+	cache            *packs.Cache
+	lanes            lanes
 	// maxBytes bounds what is on disk.
 	maxBytes int64
 	// maxFetch bounds the pack of a fetch after the first.
@@ -73,18 +77,6 @@ type Store struct {
 	entries map[string]*entry
 	// bytes on disk, those of all entries together; see space.go.
 	bytes, evictions int64
-}
-
-// Option changes a store.
-type Option func(*Store)
-
-// WithMaxBytes bounds what the store has on disk. Default, also for 0: DefaultMaxBytes.
-func WithMaxBytes(n int64) Option {
-	return func(s *Store) {
-		if n > 0 {
-			s.maxBytes = n
-		}
-	}
 }
 
 // entry is one repository.
@@ -118,6 +110,24 @@ type entry struct {
 	saved   time.Time
 }
 
+// Option changes a store.
+type Option func(*Store)
+
+// WithDialer says how servers are connected to. Default: a dialer that refuses this machine's own addresses.
+func WithDialer(d *outbound.Dialer) Option { return func(s *Store) { s.dialer = d } }
+
+// WithPlainCredentials lets credentials be sent over plain http, where anybody on the way can read them.
+func WithPlainCredentials(allow bool) Option { return func(s *Store) { s.plainCredentials = allow } }
+
+// WithMaxBytes bounds what the store has on disk. Default, also for 0: DefaultMaxBytes.
+func WithMaxBytes(n int64) Option {
+	return func(s *Store) {
+		if n > 0 {
+			s.maxBytes = n
+		}
+	}
+}
+
 // NewStore opens or makes the folder. Half-made repositories of a process that was killed are removed.
 func NewStore(dir string, options ...Option) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -149,6 +159,9 @@ func NewStore(dir string, options ...Option) (*Store, error) {
 	}
 	for _, o := range options {
 		o(s)
+	}
+	if s.dialer == nil {
+		s.dialer = outbound.New(outbound.Options{})
 	}
 	return s, s.adopt()
 }
@@ -237,6 +250,9 @@ func (s *Store) forget(keep map[string]bool) {
 	}
 }
 
+// Dialer is how servers are connected to.
+func (s *Store) Dialer() *outbound.Dialer { return s.dialer }
+
 // Close closes idle connections. Repositories that are open stay readable.
 func (s *Store) Close() { s.http.CloseIdle() }
 
@@ -254,7 +270,7 @@ func (s *Store) entry(r Remote) (*entry, error) {
 	if ok && e.client != nil {
 		return e, nil
 	}
-	c, err := r.config()
+	c, err := s.config(r)
 	if err != nil {
 		return nil, err
 	}

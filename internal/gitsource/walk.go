@@ -27,6 +27,8 @@ type WalkResult struct {
 	// Truncated is how many older ones were left out of Changes; Oldest and Newest are the first and the last of these.
 	Truncated      int
 	Oldest, Newest string
+	// Bounded: there are older commits on the way, beyond the 10,000 that were looked at.
+	Bounded bool
 	// Visited is how many commits of the line were looked at.
 	Visited int
 }
@@ -50,7 +52,7 @@ type WalkResult struct {
 //	from not in the        ErrNotAncestor: history was rewritten. So is a `from` that the cache does not know, as
 //	history of to          the cache has the whole history of `to`.
 //
-// At most max changes are returned, the newest ones.
+// At most max changes are returned, the newest ones, of the newest 10,000 commits of the way.
 func (r *Repository) Walk(
 	ctx context.Context, from, to string, max int, fingerprint func(*Tree) (string, error),
 ) (WalkResult, error) {
@@ -75,7 +77,10 @@ func (r *Repository) Walk(
 			return WalkResult{}, err
 		}
 	}
-	return w.changes(ctx, line, start, !found, max)
+	bounded := !found && len(line) >= maxLine
+	result, err := w.changes(ctx, line, start, !found && !bounded, max)
+	result.Bounded = bounded
+	return result, err
 }
 
 type walker struct {
@@ -181,9 +186,6 @@ func (w *walker) merged(
 	}
 	if n == 0 {
 		return nil, notAncestor(start, tip.Hash)
-	}
-	if n == len(line) && n >= maxLine {
-		return nil, &fault.LimitError{What: "number of commits since the last seen one", Limit: maxLine, Unit: "commits"}
 	}
 	return line[:n], nil
 }

@@ -64,7 +64,7 @@ func TestHostilePaths(t *testing.T) {
 		{"link out", link("deploy/b", "../../x"), ReasonNotRegularFile, "deploy/b", 0, "symbolic link"},
 		{"link to itself", link("deploy/c.yaml", "c.yaml"), ReasonNotRegularFile, "deploy/c.yaml", 0, ""},
 		{"link on the way", link("deploy", "elsewhere"), ReasonNotRegularFile, "deploy", 0, ""},
-		{"submodule", irregular, ReasonNotRegularFile, "deploy/module", 0, ""},
+		{"submodule", irregular, ReasonNotRegularFile, "deploy/module", 0, "submodule"},
 		{"LFS pointer", one("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), ReasonNotRegularFile, "deploy/a.yaml", 0, "LFS"},
 	})
 	for _, p := range []string{"..", "../x", "a/../../b", "deploy/\x00"} {

@@ -145,8 +145,10 @@ func (r *reader) readLimited(name string) ([]byte, error) {
 }
 
 func notRegular(name string, m fs.FileMode) error {
-	what := "is neither a regular file nor a folder"
+	what, fix := "is neither a regular file nor a folder", "keep the file itself at this place"
 	switch {
+	case m&fs.ModeIrregular != 0: // how a tree of Git shows one
+		what, fix = "is a submodule, which is not followed: its content is not in this commit", "copy what is needed into the repository"
 	case m&fs.ModeSymlink != 0:
 		what = "is a symbolic link"
 	case m.IsDir():
@@ -155,5 +157,5 @@ func notRegular(name string, m fs.FileMode) error {
 		what = "is a file, a folder is needed"
 	}
 	return refuse(Problem{Reason: ReasonNotRegularFile, File: name, Message: what,
-		Fix: "keep the file itself at this place"})
+		Fix: fix})
 }

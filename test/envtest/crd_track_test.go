@@ -120,18 +120,21 @@ func TestTrackValidation(t *testing.T) {
 			[]any{"./", ".", "deploy", "./deploy", "deploy/", "a/b/c", "a..b", "..a", nil},
 			[]any{"/", "/etc", "..", "../", "../x", "a/../b", "a/..", "./..", long(1025)},
 		},
-		"spec.source.ref.branch":     {[]any{"main", "feature/a-b", "release-1.x", nil}, []any{"-x", "a b", "a..b", "a\nb", "a~1", "a:b", long(256)}},
-		"spec.source.ref.tag":        {[]any{"v1.0.0", "release/1", nil}, []any{"-x", "a b", "a..b", "a^", long(256)}},
-		"spec.source.ref.semver":     {[]any{">=1.2.0 <2", "1.x", "^2", "~1.2 || 3.*", nil}, []any{long(256), 2}},
-		"spec.source.ref.name":       {[]any{"refs/heads/main", "refs/pull/420/head", nil}, []any{"main", "heads/main", "refs/", "refs/heads/../../config", "refs/a b", "refs/" + long(256)}},
-		"spec.source.ref.commit":     {[]any{strings.Repeat("a1", 20), nil}, []any{"abc", strings.Repeat("A", 40), strings.Repeat("g", 40), strings.Repeat("a", 41)}},
-		"spec.source.secretRef":      {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "git"}},
-		"metadata.name":              {[]any{"shop", "a", long(40)}, []any{"shop.eu", long(41), "Shop", "-shop"}},
-		"spec.unknown":               {nil, []any{"x"}},
-		"spec.source.unknown":        {nil, []any{"x"}},
-		"spec.source.ref.unknown":    {nil, []any{"x"}},
-		"spec.source.secretRef.kind": {nil, []any{"Secret"}},
-		"spec.source.verify":         {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
+		"spec.source.ref.branch":          {[]any{"main", "feature/a-b", "release-1.x", nil}, []any{"-x", "a b", "a..b", "a\nb", "a~1", "a:b", long(256)}},
+		"spec.source.ref.tag":             {[]any{"v1.0.0", "release/1", nil}, []any{"-x", "a b", "a..b", "a^", long(256)}},
+		"spec.source.ref.semver":          {[]any{">=1.2.0 <2", "1.x", "^2", "~1.2 || 3.*", nil}, []any{long(256), 2}},
+		"spec.source.ref.name":            {[]any{"refs/heads/main", "refs/pull/420/head", nil}, []any{"main", "heads/main", "refs/", "refs/heads/../../config", "refs/a b", "refs/" + long(256)}},
+		"spec.source.ref.commit":          {[]any{strings.Repeat("a1", 20), nil}, []any{"abc", strings.Repeat("A", 40), strings.Repeat("g", 40), strings.Repeat("a", 41)}},
+		"spec.source.secretRef":           {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "git"}},
+		"spec.source.proxySecretRef":      {[]any{map[string]any{"name": "proxy"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "proxy", map[string]any{"name": "proxy", "namespace": "other"}}},
+		"spec.source.proxySecretRef.name": {}, // tested with the object
+		"spec.source.rewrittenHistory":    {[]any{"Stall", "Follow", nil}, []any{"", "stall", "Ignore", true}},
+		"metadata.name":                   {[]any{"shop", "a", long(40)}, []any{"shop.eu", long(41), "Shop", "-shop"}},
+		"spec.unknown":                    {nil, []any{"x"}},
+		"spec.source.unknown":             {nil, []any{"x"}},
+		"spec.source.ref.unknown":         {nil, []any{"x"}},
+		"spec.source.secretRef.kind":      {nil, []any{"Secret"}},
+		"spec.source.verify":              {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
 	}
 	strict := client.WithFieldValidation(suite.api, "Strict")
 	try := func(path string, value any) error {
@@ -189,7 +192,7 @@ func TestTrackDefaults(t *testing.T) {
 			}
 			want := map[string]any{
 				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete", "drift": "Replace",
-				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
+				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}, "rewrittenHistory": "Stall"},
 				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m",
 					"promotion": "Automatic", "overlap": "0s", "observe": "0s"},
 				"gates":   map[string]any{"images": "Resolve", "hardening": "Warn"},

@@ -34,7 +34,7 @@ func BuildOperator(ctx context.Context) (string, error) {
 }
 
 // StartOperator starts the binary with a kubeconfig, see Cluster.OperatorKubeconfig, and waits until it is healthy. dir holds its log
-// and its Git cache; a second start with the same dir finds the cache of the first.
+// and its Git cache; a second start with the same dir finds the cache of the first. Servers of tests are on loopback, which it is let to.
 func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...string) (*Operator, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...
 	}
 	defer func() { _ = log.Close() }()
 	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--metrics-addr", metrics,
-		"--health-addr", health, "--storage-path", filepath.Join(dir, "store")}, args...)...)
+		"--health-addr", health, "--storage-path", filepath.Join(dir, "store"), "--allow-loopback"}, args...)...)
 	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	o.cmd.Stdout, o.cmd.Stderr = log, log
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
