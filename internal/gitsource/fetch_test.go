@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -21,11 +22,11 @@ import (
 // noise is content that does not compress, the same in every run.
 func noise(seed uint64, n int) string {
 	r := rand.NewPCG(seed, 1)
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint64())
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.BigEndian.AppendUint64(b, r.Uint64())
 	}
-	return string(b)
+	return string(b[:n])
 }
 
 func TestFetchIsIncremental(t *testing.T) {

@@ -155,7 +155,7 @@ func TestIndexingEndsInTime(t *testing.T) {
 // A single object that inflates to much more than it is does not hold up the end either.
 func TestABombEndsInTime(t *testing.T) {
 	var b builder
-	b.blob(strings.Repeat("\x00", 64<<20))
+	b.blob(strings.Repeat("\x00", 8<<20))
 	s, _ := newSet(t)
 	d, err := s.Download(bytes.NewReader(b.pack()), Limits{})
 	if err != nil {
