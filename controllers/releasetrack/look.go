@@ -185,9 +185,16 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 	h := sha256.New()
 	for _, root := range roots {
 		id, err := t.Hash(root)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			id = "absent"
-		} else if err != nil {
+		case errors.Is(err, gitsource.ErrUnsafeTree), errors.Is(err, gitsource.ErrLimit):
+			// Rendering refuses the commit and says why. An error would keep the walk from every commit after it, too.
+			if id, err = t.Hash("."); err != nil {
+				return "", err
+			}
+			id = "refused " + id
+		case err != nil:
 			return "", err
 		}
 		fmt.Fprintf(h, "%s %s\n", id, root)

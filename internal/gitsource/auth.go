@@ -77,6 +77,12 @@ func sshAuth(u *url.URL, data map[string][]byte) (*Auth, error) {
 		return nil, fault.New(fault.InvalidSecret,
 			"identity of the Secret is not a private key, or password is not its passphrase", nil)
 	}
+	if as, ok := a.signer.(ssh.AlgorithmSigner); ok && a.signer.PublicKey().Type() == ssh.KeyAlgoRSA {
+		// Without SHA-1, which the library takes when a server does not say what it knows.
+		if a.signer, err = ssh.NewSignerWithAlgorithms(as, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}); err != nil {
+			return nil, fault.New(fault.InvalidSecret, "identity of the Secret cannot be used", nil)
+		}
+	}
 	if a.hosts, err = parseKnownHosts(options.KnownHosts); err != nil {
 		return nil, err
 	}

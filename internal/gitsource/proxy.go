@@ -26,32 +26,40 @@ func (p *Proxy) through() string {
 // ProxyFromSecret reads the keys of a Flux proxy Secret: address (http, https or socks5), username, password. An ssh
 // repository needs a socks5 proxy. Errors name the key and never a value.
 func ProxyFromSecret(rawURL string, data map[string][]byte) (*Proxy, error) {
-	fail := func(text string) (*Proxy, error) { return nil, fault.New(fault.InvalidSecret, text, nil) }
-	address := string(data["address"])
-	if address == "" {
-		return fail(`the proxy Secret has no key "address", such as http://proxy.example:3128`)
-	}
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.User != nil:
-		return fail("address of the proxy Secret must be a URL without credentials; these belong into the keys username and password")
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
-		return fail("address of the proxy Secret must begin with http://, https:// or socks5://")
-	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
-		return fail("address of the proxy Secret must be scheme, host and port only, such as http://proxy.example:3128")
+	u, err := proxyAddress(string(data["address"]))
+	if err != nil {
+		return nil, err
 	}
 	if repo, err := ValidateURL(rawURL); err == nil && repo.Scheme == "ssh" && u.Scheme != "socks5" {
-		return fail("an ssh repository needs a socks5 proxy, and address of the proxy Secret begins with " + u.Scheme + "://")
+		return nil, badProxy("an ssh repository needs a socks5 proxy, and address of the proxy Secret begins with " + u.Scheme + "://")
 	}
 	name, password := string(data["username"]), string(data["password"])
 	switch {
 	case name == "" && password != "":
-		return fail(`the proxy Secret has a "password" and no "username"`)
+		return nil, badProxy(`the proxy Secret has a "password" and no "username"`)
 	case u.Scheme == "socks5" && (len(name) > 255 || len(password) > 255 || name != "" && password == ""):
-		return fail("username and password of a socks5 proxy have 1 to 255 bytes each")
+		return nil, badProxy("username and password of a socks5 proxy have 1 to 255 bytes each")
 	case name != "":
 		u.User = url.UserPassword(name, password)
 	}
-	u.Path = ""
 	return &Proxy{u}, nil
 }
+
+func proxyAddress(address string) (*url.URL, error) {
+	if address == "" {
+		return nil, badProxy(`the proxy Secret has no key "address", such as http://proxy.example:3128`)
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.User != nil:
+		return nil, badProxy("address of the proxy Secret must be a URL without credentials; these belong into the keys username and password")
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
+		return nil, badProxy("address of the proxy Secret must begin with http://, https:// or socks5://")
+	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
+		return nil, badProxy("address of the proxy Secret must be scheme, host and port only, such as http://proxy.example:3128")
+	}
+	u.Path = ""
+	return u, nil
+}
+
+func badProxy(text string) error { return fault.New(fault.InvalidSecret, text, nil) }
