@@ -9,8 +9,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/spf13/pflag"
-
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
 )
@@ -40,7 +38,6 @@ func TestFindKinds(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
 func TestGitCacheSize(t *testing.T) {
 	for text, want := range map[string]int64{"": 3 << 30, "256Mi": 256 << 20, "10Gi": 10 << 30, "1000000000": 1_000_000_000} {
 		flags, o := pflag.NewFlagSet("", pflag.ContinueOnError), options{}
@@ -58,7 +55,10 @@ func TestGitCacheSize(t *testing.T) {
 		o.register(flags)
 		if err := flags.Parse([]string{"--git-cache-size", text}); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "git-cache-size") {
 			t.Errorf("%q: %v", text, err)
-=======
+		}
+	}
+}
+
 // What the operator refuses is loosened by its own flags only, and not by default.
 func TestNetworkFlags(t *testing.T) {
 	const repo = "http://git.example.invalid/x"
@@ -90,7 +90,6 @@ func TestNetworkFlags(t *testing.T) {
 		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: repo, Auth: auth}, gitsource.Ref{Branch: "main"}, 0)
 		if refused := errors.Is(err, gitsource.ErrInvalidURL); refused == tc.plain {
 			t.Errorf("%v: credentials over plain http: %v", tc.args, err)
->>>>>>> main
 		}
 	}
 }

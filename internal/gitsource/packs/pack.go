@@ -182,51 +182,11 @@ type link struct {
 // resolve returns type and content of the object at an offset. The content is shared: do not change it. An object
 // whose resolution would take more than maxResolved or maxWork is a *fault.LimitError.
 func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte, error) {
-<<<<<<< HEAD
 	var w weight
 	defer w.drop()
 	typ, content, chain, err := p.unwind(offset, cache, &w)
 	if err != nil {
 		return 0, nil, err
-=======
-	type link struct {
-		offset int64
-		delta  []byte
-	}
-	var chain []link
-	var held int64
-	at := offset
-	var typ plumbing.ObjectType
-	var content []byte
-	for {
-		if t, c, ok := cache.get(cacheKey{p, at}); ok {
-			typ, content = t, c
-			break
-		}
-		h, err := p.header(at)
-		if err != nil {
-			return 0, nil, err
-		}
-		if held += h.size; held > maxResolved || h.size < 0 {
-			return 0, nil, tooLarge(held)
-		}
-		data, err := p.inflate(h.data, h.size)
-		if err != nil {
-			return 0, nil, err
-		}
-		if !h.typ.IsDelta() {
-			typ, content = h.typ, data
-			cache.put(cacheKey{p, at}, typ, content)
-			break
-		}
-		if chain = append(chain, link{at, data}); len(chain) > maxChain {
-			// Not damage: fetched again it would be the same.
-			return 0, nil, &fault.LimitError{What: "length of a delta chain", Limit: maxChain, Unit: "deltas"}
-		}
-		if at, err = p.base(h); err != nil {
-			return 0, nil, err
-		}
->>>>>>> main
 	}
 	var work int64
 	for i := len(chain) - 1; i >= 0; i-- {
@@ -274,7 +234,8 @@ func (p *pack) unwind(at int64, cache *Cache, w *weight) (typ plumbing.ObjectTyp
 			return h.typ, data, chain, nil
 		}
 		if chain = append(chain, link{at, data}); len(chain) > maxChain {
-			return 0, nil, nil, corrupt("delta chain is too long", nil)
+			// Not damage: fetched again it would be the same.
+			return 0, nil, nil, &fault.LimitError{What: "length of a delta chain", Limit: maxChain, Unit: "deltas"}
 		}
 		if at, err = p.base(h); err != nil {
 			return 0, nil, nil, err
