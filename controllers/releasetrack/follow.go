@@ -67,6 +67,7 @@ type look struct {
 
 // NewFollower makes a follower. workers is the number of repositories that are walked and rendered at a time.
 func NewFollower(store *gitsource.Store, clock kube.Clock, workers int) *Follower {
+	gitCache.store.Store(store)
 	return &Follower{store: store, clock: clock, turns: newTurns(workers), events: make(chan event.GenericEvent, 1024),
 		tracks: map[types.NamespacedName]*following{}}
 }
