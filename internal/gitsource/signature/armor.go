@@ -1,0 +1,79 @@
+package signature
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	beginPGP  = "-----BEGIN PGP SIGNATURE-----"
+	endPGP    = "-----END PGP SIGNATURE-----"
+	beginSSH  = "-----BEGIN SSH SIGNATURE-----"
+	endSSH    = "-----END SSH SIGNATURE-----"
+	beginX509 = "-----BEGIN SIGNED MESSAGE-----"
+)
+
+// armorHeaders may stand above an OpenPGP signature. They say nothing.
+var armorHeaders = []string{"Version: ", "Comment: ", "Hash: ", "Charset: ", "MessageID: "}
+
+// dearmor reads one block of text from its first to its last line, strictly: what is not of the block, an alphabet with gaps, bits left
+// over and a wrong checksum are errors, so that a signature has few other forms.
+func dearmor(text []byte, begin, end string) ([]byte, error) {
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) < 3 || lines[0] != begin || lines[len(lines)-1] != end {
+		return nil, fmt.Errorf("is not one block from %q to %q", begin, end)
+	}
+	lines = lines[1 : len(lines)-1]
+	if begin == beginPGP {
+		blank := slices.Index(lines, "")
+		if blank < 0 {
+			return nil, errors.New("has no empty line above its data")
+		}
+		for _, h := range lines[:blank] {
+			if !slices.ContainsFunc(armorHeaders, func(known string) bool { return strings.HasPrefix(h, known) }) {
+				return nil, errors.New("has a header that is not known")
+			}
+		}
+		lines = lines[blank+1:]
+	}
+	var sum []byte
+	if n := len(lines); begin == beginPGP && n > 0 && len(lines[n-1]) == 5 && lines[n-1][0] == '=' {
+		var err error
+		if sum, err = base64.StdEncoding.Strict().DecodeString(lines[n-1][1:]); err != nil {
+			return nil, errors.New("has a checksum that cannot be read")
+		}
+		lines = lines[:n-1]
+	}
+	for _, l := range lines {
+		if l == "" || len(l) > 76 {
+			return nil, errors.New("has a line of no or of more than 76 characters")
+		}
+	}
+	data, err := base64.StdEncoding.Strict().DecodeString(strings.Join(lines, ""))
+	if err != nil || len(data) == 0 {
+		return nil, errors.New("is not base64")
+	}
+	if sum != nil {
+		if want := crc24(data); want != [3]byte(sum) {
+			return nil, errors.New("differs from its checksum")
+		}
+	}
+	return data, nil
+}
+
+// crc24 is the checksum of RFC 4880, section 6.1.
+func crc24(data []byte) [3]byte {
+	crc := uint32(0xB704CE)
+	for _, b := range data {
+		crc ^= uint32(b) << 16
+		for range 8 {
+			if crc <<= 1; crc&0x1000000 != 0 {
+				crc ^= 0x1864CFB
+			}
+		}
+	}
+	return [3]byte{byte(crc >> 16), byte(crc >> 8), byte(crc)}
+}
