@@ -47,9 +47,9 @@ func dearmor(text []byte, begin, end string) ([]byte, error) {
 		}
 		lines = lines[:n-1]
 	}
-	for _, l := range lines {
-		if l == "" || len(l) > 76 {
-			return nil, errors.New("has a line of no or of more than 76 characters")
+	for i, l := range lines {
+		if last := i == len(lines)-1; l == "" || len(l) > 76 || len(l) > len(lines[0]) || !last && len(l) != len(lines[0]) {
+			return nil, errors.New("has lines of different lengths, or of more than 76 characters")
 		}
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(strings.Join(lines, ""))

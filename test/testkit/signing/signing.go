@@ -32,8 +32,6 @@ type PGP struct {
 	Entity *openpgp.Entity
 	// Time is the clock of whoever signs; default: now.
 	Time time.Time
-	// Hash of signatures; default: SHA-256.
-	Hash crypto.Hash
 	// Text: a signature over text instead of bytes.
 	Text bool
 }
@@ -46,7 +44,7 @@ func NewPGP(name, email string, made time.Time, lives time.Duration) (*PGP, erro
 }
 
 func (p *PGP) config() *packet.Config {
-	c := &packet.Config{DefaultHash: p.Hash}
+	c := &packet.Config{}
 	if !p.Time.IsZero() {
 		c.Time = func() time.Time { return p.Time }
 	}
