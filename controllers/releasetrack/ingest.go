@@ -27,16 +27,21 @@ type sourceError struct{ reason, message string }
 func (e *sourceError) Error() string { return e.message }
 
 func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*corev1.Secret, error) {
+	return r.getSecretOf(ctx, "spec.source.secretRef", key)
+}
+
+// getSecretOf reads the Secret that a field names.
+func (r *Reconciler) getSecretOf(ctx context.Context, field string, key client.ObjectKey) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := r.Live.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
-		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: Secret %s does not exist in namespace %s", key.Name, key.Namespace)}
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("%s: Secret %s does not exist in namespace %s", field, key.Name, key.Namespace)}
 	}
 	if right, lacking := kube.MissingRight(err); lacking {
-		return nil, &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("spec.source.secretRef: Secret %s: %s", key.Name, right)}
+		return nil, &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("%s: Secret %s: %s", field, key.Name, right)}
 	}
 	if err != nil {
-		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: cannot read Secret %s: %s", key.Name, apierrors.ReasonForError(err))}
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("%s: cannot read Secret %s: %s", field, key.Name, apierrors.ReasonForError(err))}
 	}
 	return secret, nil
 }
@@ -112,6 +117,7 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 	if err != nil {
 		return "", err
 	}
+	chain.check = l.found.check
 	head := ""
 	for i, commit := range l.found.commits {
 		content := rendered{}
@@ -130,7 +136,7 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 
 // ensureRelease returns the release of a commit, making it when it is not there.
 func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered, newest bool) (*v1alpha1.ImmutableRelease, error) {
-	if existing := c.find(commit.Commit); existing != nil && (!newest || existing.Spec.Digest != "" || existing.Spec.Refusal != nil) {
+	if existing := c.find(commit.Commit); existing != nil && (!newest || stands(existing, content)) {
 		if s.releases[existing.Name] == nil {
 			s.addRelease(existing.DeepCopy())
 		}
@@ -168,6 +174,15 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// stands: a release that is there answers for what the newest commit holds now. One from before signatures were asked for does not answer
+// for a commit that has none; one whose signatures were checked is not checked again.
+func stands(rel *v1alpha1.ImmutableRelease, content rendered) bool {
+	if rel.Spec.Digest == "" && rel.Spec.Refusal == nil {
+		return false
+	}
+	return !content.unverified || rel.Spec.Verification != nil || release.UnverifiedBy(rel) != ""
 }
 
 // forged: a release that has never run says that it is of a commit, and its content is another one, though nothing else shapes it.
@@ -241,7 +256,11 @@ func (r *Reconciler) asMade(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 }
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
-	name, refusal := c.name(s.track.Name, commit.Commit)
+	named := *c
+	if content.unverified {
+		named.inputs = release.Unverified(c.inputs, c.check)
+	}
+	name, refusal := named.name(s.track.Name, commit.Commit)
 	findings := content.findings
 	if refusal != nil {
 		findings = append([]policy.Finding{refusedBy(refusal)}, findings...)
@@ -252,7 +271,7 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.track.Namespace, Name: name,
 			Labels: map[string]string{v1alpha1.TrackLabel: s.track.Name}, Finalizers: []string{v1alpha1.ReleaseFinalizer}},
 		Spec: v1alpha1.ImmutableReleaseSpec{
-			Track: s.track.Name, Sequence: 1, Inputs: c.inputs, Refusal: refusal, Findings: policy.API(findings, maxFindings),
+			Track: s.track.Name, Sequence: 1, Inputs: named.inputs, Verification: content.verification, Refusal: refusal, Findings: policy.API(findings, maxFindings),
 			Source: v1alpha1.ReleaseSource{
 				URL: s.track.Spec.Source.URL, Revision: gitsource.Revision{Ref: l.found.revision.Ref, Commit: commit.Commit}.String(),
 				Commit: commit.Commit, Tree: commit.TreeHash, Path: l.request.path, ContentDigest: content.contentDigest,

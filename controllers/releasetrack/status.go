@@ -156,6 +156,7 @@ func describeTrack(s *scope, failure error) {
 		release.SetCondition(&status.Conditions, s.track.Generation, kind, ok, reason, message)
 	}
 	describeSource(s, set)
+	describeVerified(s, set)
 	if s.planned && s.restart() == "" {
 		status.LastHandledRestartAt = cut(s.track.Annotations[v1alpha1.RestartAnnotation], 256)
 	}
