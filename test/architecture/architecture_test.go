@@ -15,7 +15,7 @@ import (
 const module = "github.com/stele-dev/stele/"
 
 // pure packages take values and return values.
-var pure = []string{"internal/breakglass", "internal/drift", "internal/policy", "internal/protection", "internal/release"}
+var pure = []string{"internal/breakglass", "internal/drift", "internal/gitsource/signature", "internal/policy", "internal/protection", "internal/release"}
 
 // forbiddenToPure are ways to reach a cluster, a network or a disk.
 var forbiddenToPure = []string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", "net", "net/http", "os", "os/exec", "math/rand", "math/rand/v2"}
