@@ -133,13 +133,22 @@ func TestBetweenOfAnyHistory(t *testing.T) {
 			}
 			fmt.Fprintf(&stream, "M 100644 inline f\ndata 3\n%03d\n", i)
 		}
+		// One branch has them all.
+		fmt.Fprintf(&stream, "commit refs/heads/main\ncommitter T <t@example.invalid> 1800000000 +0000\ndata 1\nx\nfrom :%d\n", n)
+		for i := 1; i < n; i++ {
+			fmt.Fprintf(&stream, "merge :%d\n", i)
+		}
 		ok(t, w.repo.FastImport(stream.String()))
+		w.sync(mainRef)
 		ids := make([]string, n+1)
-		for i := 1; i <= n; i++ {
-			id, err := w.repo.Head(fmt.Sprintf("b%d", i))
+		out, err := w.repo.Git("for-each-ref", "--format=%(objectname) %(refname:short)", "refs/heads/b*")
+		ok(t, err)
+		for _, line := range strings.Split(out, "\n") {
+			var i int
+			var id string
+			_, err := fmt.Sscanf(line, "%s b%d", &id, &i)
 			ok(t, err)
 			ids[i] = id
-			w.sync(gitsource.Ref{Branch: fmt.Sprintf("b%d", i)})
 		}
 		for range 60 {
 			from, to := ids[1+r.Intn(n)], ids[1+r.Intn(n)]

@@ -27,26 +27,36 @@ func dearmor(text []byte, begin, end string) ([]byte, error) {
 		return nil, fmt.Errorf("is not one block from %q to %q", begin, end)
 	}
 	lines = lines[1 : len(lines)-1]
-	if begin == beginPGP {
-		blank := slices.Index(lines, "")
-		if blank < 0 {
-			return nil, errors.New("has no empty line above its data")
-		}
-		for _, h := range lines[:blank] {
-			if !slices.ContainsFunc(armorHeaders, func(known string) bool { return strings.HasPrefix(h, known) }) {
-				return nil, errors.New("has a header that is not known")
-			}
-		}
-		lines = lines[blank+1:]
+	if begin != beginPGP {
+		return decode(lines)
 	}
-	var sum []byte
-	if n := len(lines); begin == beginPGP && n > 0 && len(lines[n-1]) == 5 && lines[n-1][0] == '=' {
-		var err error
-		if sum, err = base64.StdEncoding.Strict().DecodeString(lines[n-1][1:]); err != nil {
-			return nil, errors.New("has a checksum that cannot be read")
-		}
-		lines = lines[:n-1]
+	blank := slices.Index(lines, "")
+	if blank < 0 {
+		return nil, errors.New("has no empty line above its data")
 	}
+	for _, h := range lines[:blank] {
+		if !slices.ContainsFunc(armorHeaders, func(known string) bool { return strings.HasPrefix(h, known) }) {
+			return nil, errors.New("has a header that is not known")
+		}
+	}
+	lines = lines[blank+1:]
+	n := len(lines) - 1
+	if n < 0 || len(lines[n]) != 5 || lines[n][0] != '=' {
+		return decode(lines) // newer programs write no checksum
+	}
+	sum, err := base64.StdEncoding.Strict().DecodeString(lines[n][1:])
+	if err != nil {
+		return nil, errors.New("has a checksum that cannot be read")
+	}
+	data, err := decode(lines[:n])
+	if err == nil && crc24(data) != [3]byte(sum) {
+		return nil, errors.New("differs from its checksum")
+	}
+	return data, err
+}
+
+// decode reads lines of base64, all as long as the first one, but for the last.
+func decode(lines []string) ([]byte, error) {
 	for i, l := range lines {
 		if last := i == len(lines)-1; l == "" || len(l) > 76 || len(l) > len(lines[0]) || !last && len(l) != len(lines[0]) {
 			return nil, errors.New("has lines of different lengths, or of more than 76 characters")
@@ -55,11 +65,6 @@ func dearmor(text []byte, begin, end string) ([]byte, error) {
 	data, err := base64.StdEncoding.Strict().DecodeString(strings.Join(lines, ""))
 	if err != nil || len(data) == 0 {
 		return nil, errors.New("is not base64")
-	}
-	if sum != nil {
-		if want := crc24(data); want != [3]byte(sum) {
-			return nil, errors.New("differs from its checksum")
-		}
 	}
 	return data, nil
 }

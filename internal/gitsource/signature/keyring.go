@@ -31,8 +31,8 @@ type Keyring struct {
 	digest  string
 }
 
-// ParseKeyring reads the entries of a Secret: *.asc holds armored OpenPGP keys, *.sshpub lines of authorized_keys. Whatever else there is
-// is an error, and so is one key that cannot be read: a keyring that is half understood refuses commits for reasons that nobody finds.
+// ParseKeyring reads the entries of a Secret: *.asc holds armored OpenPGP keys, *.sshpub lines of authorized_keys. Every
+// other entry is an error, and so is one key that cannot be read: a keyring that is half understood refuses commits for reasons that nobody finds.
 // An error names the entry, and never what is in it.
 func ParseKeyring(entries map[string][]byte) (k *Keyring, err error) {
 	name := ""

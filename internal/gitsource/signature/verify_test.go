@@ -61,6 +61,8 @@ func TestHeaders(t *testing.T) {
 		"root":                   {base + people + "\nx\n", ""},
 		"merge":                  {base + strings.Repeat("parent "+parent+"\n", 3) + people + "\nx\n", ""},
 		"no message":             {base + people + "\n", ""},
+		"message of DOS":         {base + people + "\nx\r\ny\r\n", ""},
+		"odd people":             {base + "author  <> 1 +0000\ncommitter A B  <a@b>  99999999999 -9999\n\nx\n", ""},
 		"message without an end": {base + people + "\nx", ""},
 		"encoding":               {base + people + "encoding ISO-8859-1\n\n\xe9\n", ""},
 		"of other programs": {base + people + "HG:extra rebase_source:abc\nHG:extra amend:def\nchange-id abc\njj:trees a b\n\nx\n",
