@@ -58,6 +58,26 @@ func (r *Reconciler) readSigners(ctx context.Context, s *scope, req *lookRequest
 	if req.verify.keys, err = signature.ParseKeyring(secret.Data); err != nil {
 		return &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("%s: Secret %s: %s", field, name, err)}
 	}
+	return r.findBase(ctx, s, req.verify)
+}
+
+// findBase asks the API server where the cache knows of no release: without one, nothing but the newest commit is checked, and a cache may
+// be behind what an earlier process wrote. With an older one than there is, more is checked than need be.
+func (r *Reconciler) findBase(ctx context.Context, s *scope, v *verification) error {
+	if v.base != "" || v.Ancestors != v1alpha1.AncestorsRequire {
+		return nil
+	}
+	list := &v1alpha1.ImmutableReleaseList{}
+	if err := r.Live.List(ctx, list, client.InNamespace(s.track.Namespace), client.MatchingLabels{v1alpha1.TrackLabel: s.track.Name}); err != nil {
+		return fmt.Errorf("list releases: %w", err)
+	}
+	live := map[string]*v1alpha1.ImmutableRelease{}
+	for i := range list.Items {
+		live[list.Items[i].Name] = &list.Items[i]
+	}
+	if last := release.LastReleased(live, s.track.Spec.Source.URL); last != nil {
+		v.base = last.Spec.Source.Commit
+	}
 	return nil
 }
 

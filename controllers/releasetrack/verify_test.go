@@ -527,6 +527,19 @@ func TestVerifyAncestors(t *testing.T) {
 	})
 }
 
+// A cache that is behind does not make ancestors go unchecked.
+func TestBaseBehindTheCache(t *testing.T) {
+	pgp := newPGP(t)
+	w := newSignedWorld(t, required(), pgp)
+	first := w.commit(pgp)
+	w.judged(first, "")
+	s := newScopeOf(w.track) // sees no release
+	req := w.r.request(s)
+	if err := w.r.readSigners(t.Context(), s, &req); err != nil || req.verify.base != first {
+		t.Errorf("base %q, %v", req.verify.base, err)
+	}
+}
+
 // What is wrong with the Secret is a failure of the source, and no commit is refused for it.
 func TestSignersSecret(t *testing.T) {
 	pgp := newPGP(t)

@@ -37,7 +37,7 @@ func (k *Keyring) ssh(o Object) (string, *Refusal) {
 		return "", refuse(v1alpha1.SignerUnknownReason, "is signed by SSH key %s, which is not in the Secret; add the public key, or have another person sign", fingerprint)
 	}
 	if err := sshsig.Verify(bytes.NewReader(o.payload), sig, k.sshKeys[at], sig.HashAlgorithm, namespace); err != nil {
-		return "", invalid("has a signature by SSH key %s that is not one of these bytes: it was taken from another object, or this one was altered", fingerprint)
+		return "", invalid("has a signature by SSH key %s that is not one of these bytes (it was taken from another object, or this one was altered), or that nobody touched the token for", fingerprint)
 	}
 	return fingerprint, nil
 }
