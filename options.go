@@ -75,7 +75,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
 	flags.StringVar(&o.storage, "storage-path", filepath.Join(os.TempDir(), "stele"), "folder for caches; it can be lost")
 	flags.IntVar(&o.concurrent, "concurrent", 8, "tracks that are worked on at a time")
-	flags.IntVar(&o.gitWorkers, "git-workers", 16, "looks at Git under way at a time")
+	flags.IntVar(&o.gitWorkers, "git-workers", 4, "repositories that are walked and rendered at a time; waiting for a server takes no place")
 	flags.Float32Var(&o.qps, "kube-api-qps", -1, "requests a second to the API server; negative: no limit but that of its API Priority and Fairness")
 	flags.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server, with a limit")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")

@@ -16,6 +16,17 @@ type ReleaseTrackStatus struct {
 	// +optional
 	ObservedRevision string `json:"observedRevision,omitempty"`
 
+	// leftOut are commits of the last push that got no release of their own, because more than 100 changed the path at once: the oldest
+	// ones. Absent when there were none.
+	// +optional
+	LeftOut *LeftOutCommits `json:"leftOut,omitempty"`
+
+	// lastAcceptedHistory is the value of the annotation stele.dev/accept-history that was used, or that named nothing new; it is
+	// used once.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LastAcceptedHistory string `json:"lastAcceptedHistory,omitempty"`
+
 	// headRelease is the release of the newest commit that changes the path: what would run without pin and failures.
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
@@ -49,12 +60,28 @@ type ReleaseTrackStatus struct {
 	// +optional
 	LastHandledRestartAt string `json:"lastHandledRestartAt,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, SourceFetched, HistoryRewritten, Pinned, InputsChanged, Protected.
+	// conditions: Ready, Reconciling, Stalled, SourceFetched, SourceVerified, HistoryRewritten, Pinned, InputsChanged, Protected.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// LeftOutCommits are commits that changed the path and were skipped without a release of their own.
+type LeftOutCommits struct {
+	// commits is how many there are; at least so many when the push had more than 10,000 commits.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Commits int32 `json:"commits"`
+	// oldest of them: the full id.
+	// +kubebuilder:validation:MaxLength=40
+	// +required
+	Oldest string `json:"oldest"`
+	// newest of them: the full id.
+	// +kubebuilder:validation:MaxLength=40
+	// +required
+	Newest string `json:"newest"`
 }
 
 // PinnedRelease is a pin as it was first seen.

@@ -21,15 +21,13 @@ import (
 // jitter is the largest part of an interval that is taken off.
 const jitter = 0.1
 
-// Follower looks at Git beside the reconciles, with a bounded number of workers, so that a slow or hanging server holds
-// up neither a rollout nor a rollback, nor other repositories' tracks for longer than its timeout.
+// Follower looks at Git beside the reconciles, so that a slow or hanging server holds up neither a rollout nor a rollback, nor the tracks of
+// other repositories: who waits for a server takes nobody's place, and what was fetched is worked on in turn.
 type Follower struct {
-	store *gitsource.Store
-	clock kube.Clock
-	slots chan struct{}
-	// recalls bounds the commits that are read again.
-	recalls chan struct{}
-	events  chan event.GenericEvent
+	store  *gitsource.Store
+	clock  kube.Clock
+	turns  *turns
+	events chan event.GenericEvent
 	// renders is shared by all tracks.
 	renders render.Cache
 	// registries are asked for the digests of the newest commit; nil: not.
@@ -48,13 +46,16 @@ type following struct {
 	next time.Time
 	// asked is the request (spec and annotation) of the last look.
 	asked string
-	// problem of the last look; kept for status. read: a look has succeeded.
+	// problem of the last look; kept for status. read: a look has succeeded. failures is how many have failed since.
 	problem      error
 	looked, read bool
-	// leftOut is the number of older commits of the last push that got no release of their own.
-	leftOut int
-	// remote was looked at last.
-	remote gitsource.Remote
+	failures     int
+	// fresh: the next look must find what has been pushed by now.
+	fresh bool
+	// remote was looked at last, by the listing, every interval.
+	remote   gitsource.Remote
+	listing  string
+	interval time.Duration
 }
 
 // look is what one look at Git has found.
@@ -64,10 +65,10 @@ type look struct {
 	err     error
 }
 
-// NewFollower makes a follower with the given number of workers.
+// NewFollower makes a follower. workers is the number of repositories that are walked and rendered at a time.
 func NewFollower(store *gitsource.Store, clock kube.Clock, workers int) *Follower {
-	return &Follower{store: store, clock: clock, slots: make(chan struct{}, workers), recalls: make(chan struct{}, recallSlots),
-		events: make(chan event.GenericEvent, 1024), tracks: map[types.NamespacedName]*following{}}
+	return &Follower{store: store, clock: clock, turns: newTurns(workers), events: make(chan event.GenericEvent, 1024),
+		tracks: map[types.NamespacedName]*following{}}
 }
 
 // Events tells which tracks have a finished look.
@@ -130,18 +131,60 @@ func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Durat
 func (f *Follower) start(ctx context.Context, req lookRequest) {
 	f.mu.Lock()
 	t := f.of(req.track)
-	t.running, t.asked, t.remote = true, req.asked, req.remote
-	t.next = f.clock.Now().Add(req.interval - time.Duration(rand.Float64()*jitter*float64(req.interval))) //nolint:gosec // jitter needs no secrecy
+	now := f.clock.Now()
+	req.fresh = t.fresh || !t.looked || t.asked != req.asked
+	t.running, t.fresh, t.asked, t.remote = true, false, req.asked, req.remote
+	t.listing, t.interval = f.store.Listing(req.remote, req.ref), req.interval
+	t.next = now.Add(jittered(req.interval))
+	var mates []types.NamespacedName
+	if !req.fresh {
+		mates = f.mates(t, now)
+	}
 	f.mu.Unlock()
+	for _, mate := range mates {
+		f.wake(mate)
+	}
 	go func() {
 		l := &look{request: req}
-		f.slots <- struct{}{}
 		l.found, l.err = safely(func() (*found, error) { return f.look(ctx, req) })
-		<-f.slots
-		f.resolve(ctx, l) // takes no place from others: a registry that hangs is not their business
+		f.resolve(ctx, l)
 		gitLooks.WithLabelValues(resultOf(l)).Inc()
 		f.finish(l)
 	}()
+}
+
+// jittered takes up to a tenth off, so that tracks do not ask in step.
+func jittered(interval time.Duration) time.Duration {
+	return interval - time.Duration(rand.Float64()*jitter*float64(interval)) //nolint:gosec // jitter needs no secrecy
+}
+
+// mates are the tracks that would ask the same server for the same soon: they look now, and share the listing.
+func (f *Follower) mates(t *following, now time.Time) []types.NamespacedName {
+	if t.listing == "" {
+		return nil
+	}
+	var out []types.NamespacedName
+	for key, u := range f.tracks {
+		if u == t || u.running || u.listing != t.listing || !u.next.After(now) || u.next.Sub(now) > u.interval/2 {
+			continue
+		}
+		u.next = now
+		out = append(out, key)
+	}
+	return out
+}
+
+// Pushed says that somebody has pushed to the repository of a track: it is looked at now, and when a look is under way, again after it.
+func (f *Follower) Pushed(track types.NamespacedName) {
+	f.mu.Lock()
+	t := f.tracks[track]
+	if t != nil { // else it is looked at anyway, for the first time
+		t.fresh, t.next = true, f.clock.Now()
+	}
+	f.mu.Unlock()
+	if t != nil {
+		f.wake(track)
+	}
 }
 
 // safely turns a panic over hostile input into an error of that one track.
@@ -162,11 +205,10 @@ func (f *Follower) finish(l *look) {
 	if known {
 		t.running, t.looked, t.problem = false, true, l.err
 		t.last, t.read = l, t.read || l.err == nil
-		if l.err == nil && !l.found.unchanged {
-			t.leftOut = l.found.truncated
-		}
-		if l.err != nil {
-			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
+		if t.failures++; l.err == nil {
+			t.failures = 0
+		} else {
+			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval, t.failures)))
 		}
 	}
 	f.mu.Unlock()
@@ -181,9 +223,11 @@ func (f *Follower) wake(track types.NamespacedName) {
 		Namespace: track.Namespace, Name: track.Name}}}
 }
 
-// retryAfter: a failed look is repeated after a tenth of the interval, at least five seconds, at most the interval.
-func retryAfter(interval time.Duration) time.Duration {
-	return min(max(interval/10, 5*time.Second), interval)
+// retryAfter: a failed look is repeated after a tenth of the interval, at least five seconds; the next one after twice as long, and so on; at
+// most after the interval.
+func retryAfter(interval time.Duration, failures int) time.Duration {
+	first := max(interval/10, 5*time.Second)
+	return min(first<<min(max(failures-1, 0), 10), interval)
 }
 
 func minTime(a, b time.Time) time.Time {
@@ -195,8 +239,6 @@ func minTime(a, b time.Time) time.Time {
 
 // sourceState is what status says of Git.
 type sourceState struct {
-	// leftOut: see following.
-	leftOut int
 	// looked: a look was finished by this process. Before, the stored condition stands. read: one has succeeded.
 	looked, read bool
 	problem      error
@@ -237,7 +279,8 @@ func (r *Reconciler) lookWhenDue(ctx context.Context, s *scope) {
 		gitLooks.WithLabelValues(sourceReason(err)).Inc()
 		s.track.Status.LastHandledReconcileAt = cut(req.token, 256)
 		s.source = r.Git.state(s.key())
-		s.requeueAfter(retryAfter(req.interval))
+		_, wait := r.Git.due(s.key(), req.asked)
+		s.requeueAfter(wait)
 		return
 	}
 	r.Git.start(context.WithoutCancel(ctx), req)
@@ -247,7 +290,7 @@ func (f *Follower) state(key types.NamespacedName) sourceState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	t := f.of(key)
-	return sourceState{looked: t.looked, read: t.read, problem: t.problem, leftOut: t.leftOut}
+	return sourceState{looked: t.looked, read: t.read, problem: t.problem}
 }
 
 // refuse records that a look could not even be started.
@@ -256,7 +299,8 @@ func (f *Follower) refuse(req lookRequest, err error) {
 	defer f.mu.Unlock()
 	t := f.of(req.track)
 	t.asked, t.looked, t.problem = req.asked, true, err
-	t.next = f.clock.Now().Add(retryAfter(req.interval))
+	t.failures++
+	t.next = f.clock.Now().Add(retryAfter(req.interval, t.failures))
 }
 
 // readCredentials reads the Secrets of the source live: a rotated one is used by the next look.

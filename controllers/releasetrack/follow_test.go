@@ -90,14 +90,9 @@ func TestDue(t *testing.T) {
 
 // The interval is counted from the start of a look, less a jitter of up to a tenth.
 func TestJitter(t *testing.T) {
-	f, _ := newFollower(t, 0) // no look begins
 	var shortest, longest time.Duration
-	for i := range 300 {
-		k := key("shop", string(rune('a'+i%26))+strings.Repeat("x", i/26))
-		f.start(t.Context(), ask(k, "a"))
-		f.mu.Lock()
-		wait := f.tracks[k].next.Sub(present)
-		f.mu.Unlock()
+	for range 300 {
+		wait := jittered(time.Minute)
 		if shortest == 0 || wait < shortest {
 			shortest = wait
 		}
@@ -109,11 +104,100 @@ func TestJitter(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	for interval, want := range map[time.Duration]time.Duration{time.Second: time.Second, 5 * time.Second: 5 * time.Second, time.Minute: 6 * time.Second,
-		30 * time.Second: 5 * time.Second, time.Hour: 6 * time.Minute} {
-		if got := retryAfter(interval); got != want {
-			t.Errorf("%s: %s, want %s", interval, got, want)
+	for interval, want := range map[time.Duration][]time.Duration{
+		time.Second:      {time.Second, time.Second, time.Second},
+		5 * time.Second:  {5 * time.Second, 5 * time.Second},
+		30 * time.Second: {5 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second},
+		time.Minute:      {6 * time.Second, 12 * time.Second, 24 * time.Second, 48 * time.Second, time.Minute, time.Minute},
+		time.Hour:        {6 * time.Minute, 12 * time.Minute},
+	} {
+		for i, w := range want {
+			if got := retryAfter(interval, i+1); got != w {
+				t.Errorf("%s, after %d failures: %s, want %s", interval, i+1, got, w)
+			}
 		}
+		if got := retryAfter(interval, 1_000_000); got != interval {
+			t.Errorf("%s, after many failures: %s", interval, got)
+		}
+	}
+}
+
+// Tracks that would ask the same server for the same soon look together.
+func TestMates(t *testing.T) {
+	f, clock := newFollower(t, 1)
+	now := clock.now
+	put := func(name, listing string, next time.Duration) *following {
+		u := &following{listing: listing, next: now.Add(next), interval: time.Minute}
+		f.tracks[key("shop", name)] = u
+		return u
+	}
+	me := put("me", "a", 0)
+	soon := put("soon", "a", 20*time.Second)
+	later := put("later", "a", 40*time.Second)
+	other := put("other", "b", 20*time.Second)
+	due := put("due", "a", 0)
+	running := put("running", "a", 20*time.Second)
+	running.running = true
+	got := f.mates(me, now)
+	if len(got) != 1 || got[0] != key("shop", "soon") || !soon.next.Equal(now) {
+		t.Errorf("mates are %v", got)
+	}
+	for name, u := range map[string]*following{"one of another listing": other, "one that has just looked": later, "one that looks": running} {
+		if u.next.Equal(now) {
+			t.Errorf("%s looks as well", name)
+		}
+	}
+	if !due.next.Equal(now) || len(f.mates(me, now)) != 0 {
+		t.Error("mates are woken twice")
+	}
+	me.listing = ""
+	later.listing = ""
+	if len(f.mates(me, now)) != 0 {
+		t.Error("tracks that ask nobody have mates")
+	}
+}
+
+// A push is looked for afresh, at once, and once more when it came while a look was under way.
+func TestPushed(t *testing.T) {
+	f, _ := newFollower(t, 1)
+	f.Pushed(shopKey) // nothing is known of it: it will be looked at anyway
+	if len(f.tracks) != 0 {
+		t.Error("a track that does not exist is remembered")
+	}
+	f.start(t.Context(), ask(shopKey, "a"))
+	f.Pushed(shopKey)
+	nextEvent(t, f)
+	for running := true; running; {
+		f.mu.Lock()
+		running = f.tracks[shopKey].running
+		f.mu.Unlock()
+	}
+	l := f.take(shopKey)
+	if now, _ := due(f, "a"); !now || l == nil || !l.request.fresh {
+		t.Fatalf("due %v, after the look %+v", now, l)
+	}
+	f.start(t.Context(), ask(shopKey, "a"))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.tracks[shopKey].fresh {
+		t.Error("it is asked for afresh for ever")
+	}
+}
+
+// What was asked for before is polled; what is asked for newly, or after a push, has to be fresh.
+func TestFresh(t *testing.T) {
+	f, _ := newFollower(t, 1)
+	look := func(asked string) bool {
+		f.start(t.Context(), ask(shopKey, asked))
+		nextEvent(t, f)
+		return f.take(shopKey).request.fresh
+	}
+	if !look("a") || look("a") || !look("b") || look("b") {
+		t.Error("the first look, or another request, is not fresh; or a poll is")
+	}
+	if (lookRequest{fresh: true, interval: time.Hour}).maxAge() != 0 || (lookRequest{interval: time.Hour}).maxAge() != 5*time.Second ||
+		(lookRequest{interval: time.Second}).maxAge() != 100*time.Millisecond {
+		t.Error("how old a listing may be")
 	}
 }
 

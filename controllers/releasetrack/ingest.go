@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,8 +46,12 @@ func (r *Reconciler) getSecret(ctx context.Context, field string, key client.Obj
 // in between, the next look finds the same commits and the releases that are there already.
 func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 	s.track.Status.LastHandledReconcileAt = cut(l.request.token, 256)
-	if l.found == nil || l.found.unchanged || l.request.asked != asking(s.track, l.request.token) {
+	if l.found == nil || l.request.asked != asking(s.track, l.request.token) {
 		return nil // what went wrong is in status; an answer to an earlier spec is of no use
+	}
+	if l.found.unchanged {
+		r.noteHistory(s, l)
+		return nil
 	}
 	if len(l.found.commits) > 0 {
 		if pathMissing(l.found.newest) && !s.hadPath(l.request.path) {
@@ -65,6 +70,7 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 		r.noteLeft(s, head)
 	}
 	s.track.Status.ObservedRevision = l.found.revision.String()
+	r.noteHistory(s, l)
 	return nil
 }
 
@@ -88,7 +94,8 @@ func (f *Follower) fail(l *look, err error) {
 	defer f.mu.Unlock()
 	t := f.of(l.request.track)
 	t.problem = err
-	t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval)))
+	t.failures++
+	t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval, t.failures)))
 }
 
 // hadPath: there is a release of this path. A commit that removes the path is rejected; a path that never was is a mistake in the
@@ -242,7 +249,7 @@ func (r *Reconciler) asMade(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
 	name, refusal := c.name(s.track.Name, commit.Commit)
-	findings := content.findings
+	findings := append(slices.Clone(content.findings), historyFindings(l.found)...)
 	if refusal != nil {
 		findings = append([]policy.Finding{refusedBy(refusal)}, findings...)
 	} else {

@@ -37,6 +37,12 @@ type lookRequest struct {
 	observed gitsource.Revision
 	// complete: the releases of observed are all there, so that the same tip needs nothing.
 	complete bool
+	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
+	// an annotation that was not used yet.
+	history  v1alpha1.RewrittenHistoryPolicy
+	accepted string
+	// fresh: what was pushed before the look must be found. Set by the follower.
+	fresh bool
 	// asked identifies spec and annotation that the look answers.
 	asked string
 	// token is the annotation reconcile.fluxcd.io/requestedAt.
@@ -52,8 +58,12 @@ type found struct {
 	unchanged bool
 	// commits that change the path, oldest first; the last one is rendered.
 	commits []gitsource.Meta
-	// truncated is the number of older commits left out.
-	truncated int
+	// leftOut are older commits that get no release of their own.
+	leftOut *v1alpha1.LeftOutCommits
+	// rewritten is said of the commits when the history was rewritten, and is followed all the same.
+	rewritten string
+	// accepted is the annotation that was used for it, or that names nothing new.
+	accepted string
 	// newest is the content of the last commit.
 	newest rendered
 }
@@ -79,7 +89,7 @@ func (r *Reconciler) request(s *scope) lookRequest {
 		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault()},
 		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
-		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation],
+		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], history: spec.Source.RewrittenHistory, accepted: s.accepting(),
 	}
 	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
 	req.asked = asking(s.track, req.token)
@@ -97,41 +107,43 @@ func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
 	return release.Inputs(r.shape)
 }
 
-// asking identifies the spec of a track, and the annotation, that a look answers.
+// asking identifies the spec of a track, and its annotations, that a look answers.
 func asking(track *v1alpha1.ReleaseTrack, token string) string {
-	return fmt.Sprintf("%s/%d/%s", track.UID, track.Generation, token)
+	return fmt.Sprintf("%s/%d/%s/%s", track.UID, track.Generation, track.Annotations[v1alpha1.AcceptHistoryAnnotation], token)
 }
 
 func cleanPath(p string) string {
 	return path.Clean(strings.TrimPrefix(strings.TrimSpace(p), "./"))
 }
 
-// look lists the remote, and when the tip has moved fetches, walks and renders.
+// look lists the remote, and when the tip has moved fetches, walks and renders. While it waits for a server it takes nobody's place; what it
+// does with what was fetched is done in turn, and has an end.
 func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
-	rev, err := f.store.Resolve(ctx, req.remote, req.ref)
+	rev, err := f.store.Resolve(ctx, req.remote, req.ref, req.maxAge())
 	if err != nil {
 		return nil, err
 	}
 	out := &found{revision: rev}
-	if req.complete && rev == req.observed {
+	unchanged := req.complete && rev == req.observed
+	if unchanged && req.accepted == "" {
 		out.unchanged = true
 		return out, nil
 	}
 	if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
 		return nil, err
 	}
+	f.turns.take(req.track.Namespace)
+	defer f.turns.back(req.track.Namespace)
+	ctx, cancel := context.WithTimeout(ctx, longestTurn)
+	defer cancel()
 	repo, err := f.store.Open(req.remote)
 	if err != nil {
 		return nil, err
 	}
-	walk, err := repo.Walk(ctx, walkFrom(req, rev), rev.Commit, maxChanges, func(t *gitsource.Tree) (string, error) {
-		return fingerprint(t, req.path)
-	})
-	if err != nil {
-		return nil, err
+	if err := walk(ctx, repo, req, out); err != nil {
+		return nil, tookTooLong(err)
 	}
-	out.commits, out.truncated = walk.Changes, walk.Truncated
-	if len(out.commits) == 0 {
+	if out.unchanged = unchanged; unchanged || len(out.commits) == 0 {
 		return out, nil
 	}
 	newest := out.commits[len(out.commits)-1]
@@ -144,14 +156,23 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	return out, err
 }
 
-// walkFrom is the commit from which the walk starts. A branch moves from commit to commit; a tag, a version or a commit
-// that a person names is a jump, which no history has to lead to.
-func walkFrom(req lookRequest, rev gitsource.Revision) string {
-	jumps := req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != ""))
-	if jumps || req.observed.Ref != rev.Ref {
-		return ""
+// longestTurn bounds what is done with a repository that was fetched: walking through its history and reading what changed.
+const longestTurn = time.Minute
+
+func tookTooLong(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return req.observed.Commit
+	return &sourceError{v1alpha1.GitLimitReason, fmt.Sprintf("the new commits could not be looked through within %s; push fewer at once, or follow a repository "+
+		"whose kustomizations read less", longestTurn)}
+}
+
+// maxAge is how old a listing may be that another track of the same repository has asked for.
+func (r lookRequest) maxAge() time.Duration {
+	if r.fresh {
+		return 0
+	}
+	return min(r.interval/10, 5*time.Second)
 }
 
 // fingerprint identifies everything in a commit that the release of a path depends on.
@@ -164,9 +185,16 @@ func fingerprint(t *gitsource.Tree, path string) (string, error) {
 	h := sha256.New()
 	for _, root := range roots {
 		id, err := t.Hash(root)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			id = "absent"
-		} else if err != nil {
+		case errors.Is(err, gitsource.ErrUnsafeTree), errors.Is(err, gitsource.ErrLimit):
+			// Rendering refuses the commit and says why. An error would keep the walk from every commit after it, too.
+			if id, err = t.Hash("."); err != nil {
+				return "", err
+			}
+			id = "refused " + id
+		case err != nil:
 			return "", err
 		}
 		fmt.Fprintf(h, "%s %s\n", id, root)

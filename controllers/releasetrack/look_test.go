@@ -31,23 +31,23 @@ func TestCleanPath(t *testing.T) {
 }
 
 // A branch moves from commit to commit; what a person names is a jump, which no history has to lead to.
-func TestWalkFrom(t *testing.T) {
+func TestJumps(t *testing.T) {
 	observed := gitsource.Revision{Ref: "main", Commit: commitID("1")}
 	for name, tc := range map[string]struct {
 		ref  gitsource.Ref
 		now  string
-		from string
+		want bool
 	}{
-		"branch":         {gitsource.Ref{Branch: "main"}, "main", commitID("1")},
-		"another branch": {gitsource.Ref{Branch: "next"}, "next", ""},
-		"name":           {gitsource.Ref{Name: "refs/heads/main", Tag: "v1"}, "main", commitID("1")},
-		"tag":            {gitsource.Ref{Tag: "main"}, "main", ""},
-		"version":        {gitsource.Ref{SemVer: "1.x"}, "main", ""},
-		"commit":         {gitsource.Ref{Commit: commitID("2"), Branch: "main"}, "main", ""},
+		"branch":         {gitsource.Ref{Branch: "main"}, "main", false},
+		"another branch": {gitsource.Ref{Branch: "next"}, "next", true},
+		"name":           {gitsource.Ref{Name: "refs/heads/main", Tag: "v1"}, "main", false},
+		"tag":            {gitsource.Ref{Tag: "main"}, "main", true},
+		"version":        {gitsource.Ref{SemVer: "1.x"}, "main", true},
+		"commit":         {gitsource.Ref{Commit: commitID("2"), Branch: "main"}, "main", true},
 	} {
 		req := lookRequest{ref: tc.ref, observed: observed}
-		if got := walkFrom(req, gitsource.Revision{Ref: tc.now, Commit: commitID("2")}); got != tc.from {
-			t.Errorf("%s: walks from %q, want %q", name, got, tc.from)
+		if got := jumps(req, gitsource.Revision{Ref: tc.now, Commit: commitID("2")}); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func TestFingerprint(t *testing.T) {
 		if _, err := repo.Commit(files); err != nil {
 			t.Fatal(err)
 		}
-		rev, err := store.Resolve(t.Context(), remote, ref)
+		rev, err := store.Resolve(t.Context(), remote, ref, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

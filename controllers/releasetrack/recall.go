@@ -13,9 +13,6 @@ import (
 	"github.com/stele-dev/stele/internal/release"
 )
 
-// recallSlots bounds the commits that are read again at a time, over all tracks. They take no place from the looks at new ones.
-const recallSlots = 2
-
 // recall reads a commit that was released before again, in the background.
 type recall struct {
 	// commit is its full id, or, where that was lost with the release, the part that names hold.
@@ -41,9 +38,7 @@ func (j *recall) finished() bool {
 func (f *Follower) recall(ctx context.Context, req lookRequest, commit string) *recall {
 	j := &recall{commit: commit, done: make(chan struct{})}
 	go func(track types.NamespacedName) {
-		f.recalls <- struct{}{}
 		_, err := safely(func() (*found, error) { return nil, f.readAgain(ctx, req, j) })
-		<-f.recalls
 		if err != nil {
 			j.problem = err.Error()
 			j.gitDown = !errors.Is(err, gitsource.ErrRefNotFound) && !errors.Is(err, errNotOnLine)
@@ -64,6 +59,8 @@ func (f *Follower) readAgain(ctx context.Context, req lookRequest, j *recall) er
 			return err
 		}
 	}
+	f.turns.take(req.track.Namespace)
+	defer f.turns.back(req.track.Namespace)
 	if j.meta, err = repo.Meta(j.commit); err != nil {
 		return err
 	}
@@ -81,7 +78,7 @@ const fullCommit = 40
 
 // fetchAgain brings the history of what is followed, and the commit itself where that is not in it. Of a short id it finds the full one.
 func (f *Follower) fetchAgain(ctx context.Context, req lookRequest, j *recall) (*gitsource.Repository, error) {
-	rev, err := f.store.Resolve(ctx, req.remote, req.ref)
+	rev, err := f.store.Resolve(ctx, req.remote, req.ref, req.maxAge())
 	if err != nil {
 		return nil, err
 	}

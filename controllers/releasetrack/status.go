@@ -155,6 +155,9 @@ func describeTrack(s *scope, failure error) {
 	set := func(kind string, ok bool, reason, message string) {
 		release.SetCondition(&status.Conditions, s.track.Generation, kind, ok, reason, message)
 	}
+	if s.track.Annotations[v1alpha1.AcceptHistoryAnnotation] == "" {
+		status.LastAcceptedHistory = ""
+	}
 	describeSource(s, set)
 	if s.planned && s.restart() == "" {
 		status.LastHandledRestartAt = cut(s.track.Annotations[v1alpha1.RestartAnnotation], 256)
@@ -184,18 +187,17 @@ func describeSource(s *scope, set func(kind string, ok bool, reason, message str
 	if !s.source.looked {
 		return
 	}
-	rewritten := errors.Is(s.source.problem, gitsource.ErrNotAncestor)
-	if rewritten {
+	said := apimeta.FindStatusCondition(*conditions, v1alpha1.HistoryRewrittenCondition)
+	switch {
+	case errors.Is(s.source.problem, gitsource.ErrNotAncestor):
 		set(v1alpha1.HistoryRewrittenCondition, true, v1alpha1.GitHistoryRewrittenReason, s.source.problem.Error())
-	} else {
+	case s.source.problem == nil, said != nil && said.ObservedGeneration != s.track.Generation:
 		apimeta.RemoveStatusCondition(conditions, v1alpha1.HistoryRewrittenCondition)
+	default: // that a server is down has not mended it
 	}
 	if s.source.problem == nil {
-		message := "looked at every commit up to " + s.track.Status.ObservedRevision
-		if s.source.leftOut > 0 {
-			message += fmt.Sprintf("; %d older commits of the last push were skipped without a release of their own", s.source.leftOut)
-		}
-		set(v1alpha1.SourceFetchedCondition, true, v1alpha1.SucceededReason, message)
+		set(v1alpha1.SourceFetchedCondition, true, v1alpha1.SucceededReason,
+			"looked at every commit up to "+s.track.Status.ObservedRevision+leftOutNote(s.track.Status.LeftOut))
 		return
 	}
 	set(v1alpha1.SourceFetchedCondition, false, sourceReason(s.source.problem), s.source.problem.Error())

@@ -96,7 +96,7 @@ func TestTransports(t *testing.T) {
 				ok(t, err)
 				remote := gitsource.Remote{URL: url, Auth: auth}
 				store := newStore(t)
-				rev, err := store.Resolve(t.Context(), remote, mainRef)
+				rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 				ok(t, err)
 				ok(t, store.Fetch(t.Context(), remote, mainRef, rev))
 				tree, err := must(t)(store.Open(remote)).Tree(commit)

@@ -40,7 +40,7 @@ func BenchmarkLargeRepository(b *testing.B) {
 	ref := gitsource.Ref{Branch: "main"}
 	cycle := func() (list, fetch, read time.Duration) {
 		t0 := time.Now()
-		rev, err := store.Resolve(b.Context(), remote, ref)
+		rev, err := store.Resolve(b.Context(), remote, ref, 0)
 		t1 := time.Now()
 		if err == nil {
 			err = store.Fetch(b.Context(), remote, ref, rev)

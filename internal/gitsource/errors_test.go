@@ -17,7 +17,7 @@ import (
 
 func resolveErr(t *testing.T, remote gitsource.Remote) error {
 	t.Helper()
-	_, err := newStore(t).Resolve(t.Context(), remote, mainRef)
+	_, err := newStore(t).Resolve(t.Context(), remote, mainRef, 0)
 	checkCanaries(t, "remote", remote, remote.Auth)
 	return err
 }
@@ -53,10 +53,10 @@ func TestErrorsOfTheRealServer(t *testing.T) {
 	t.Run("missing branch, tag, name, version", func(t *testing.T) {
 		store, remote := newStore(t), gitsource.Remote{URL: url, Auth: right}
 		for _, ref := range []gitsource.Ref{{Branch: "gone"}, {Tag: "gone"}, {Name: "refs/x/gone"}, {SemVer: ">=1"}, {}} {
-			_, err := store.Resolve(t.Context(), remote, ref)
+			_, err := store.Resolve(t.Context(), remote, ref, 0)
 			wantKind(t, err, gitsource.ErrRefNotFound)
 		}
-		_, err := store.Resolve(t.Context(), remote, gitsource.Ref{Branch: "gone"})
+		_, err := store.Resolve(t.Context(), remote, gitsource.Ref{Branch: "gone"}, 0)
 		if !strings.Contains(err.Error(), `branch "gone"`) {
 			t.Errorf("does not say what was looked for: %v", err)
 		}
@@ -64,7 +64,7 @@ func TestErrorsOfTheRealServer(t *testing.T) {
 	t.Run("missing commit", func(t *testing.T) {
 		store, remote := newStore(t), gitsource.Remote{URL: url, Auth: right}
 		ref := gitsource.Ref{Commit: strings.Repeat("ab", 20)}
-		rev, err := store.Resolve(t.Context(), remote, ref)
+		rev, err := store.Resolve(t.Context(), remote, ref, 0)
 		ok(t, err)
 		wantKind(t, store.Fetch(t.Context(), remote, ref, rev), gitsource.ErrRefNotFound)
 		server.ResetRequests()
@@ -283,7 +283,7 @@ func TestBrokenPacks(t *testing.T) {
 			url := proxy.URL + "/shop.git"
 			remote := gitsource.Remote{URL: url, Auth: basicAuth(t, url, canaryUser, canaryPassword)}
 			store := newStore(t)
-			rev, err := store.Resolve(t.Context(), remote, mainRef)
+			rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 			ok(t, err)
 			wantKind(t, store.Fetch(t.Context(), remote, mainRef, rev), tc.want)
 			if _, err := must(t)(store.Open(remote)).Tree(rev.Commit); err == nil {

@@ -117,7 +117,7 @@ func TestProxyIsUsed(t *testing.T) {
 		t.Error("the proxy was not asked")
 	}
 	proxy.Close()
-	_, err = w.store.Resolve(t.Context(), w.remote, mainRef)
+	_, err = w.store.Resolve(t.Context(), w.remote, mainRef, 0)
 	wantKind(t, err, gitsource.ErrUnreachable)
 }
 

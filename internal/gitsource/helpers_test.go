@@ -102,7 +102,7 @@ var mainRef = gitsource.Ref{Branch: "main"}
 // sync resolves and fetches.
 func (w *world) sync(ref gitsource.Ref) gitsource.Revision {
 	w.Helper()
-	rev, err := w.store.Resolve(w.Context(), w.remote, ref)
+	rev, err := w.store.Resolve(w.Context(), w.remote, ref, 0)
 	ok(w.T, err)
 	ok(w.T, w.store.Fetch(w.Context(), w.remote, ref, rev))
 	return rev

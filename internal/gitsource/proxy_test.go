@@ -71,7 +71,7 @@ func TestProxies(t *testing.T) {
 						ok(t, err)
 					}
 					store := newStore(t)
-					rev, err := store.Resolve(t.Context(), remote, mainRef)
+					rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 					ok(t, err)
 					ok(t, store.Fetch(t.Context(), remote, mainRef, rev))
 					tree, err := must(t)(store.Open(remote)).Tree(commit)
@@ -193,14 +193,14 @@ func TestProxyIsNotAskedForRefusedHosts(t *testing.T) {
 	ok(t, err)
 	for _, url := range []string{"https://169.254.169.254/x", "http://[fd00:ec2::254]/x", "https://127.0.0.1/x", "https://localhost/x", "https://[::1]/x",
 		"https://2130706433/x", "https://127.1/x", "https://0x7f.1/x", "https://[64:ff9b::a9fe:a9fe]/x"} {
-		_, err := strict.Resolve(t.Context(), gitsource.Remote{URL: url, Proxy: p}, mainRef)
+		_, err := strict.Resolve(t.Context(), gitsource.Remote{URL: url, Proxy: p}, mainRef, 0)
 		wantKind(t, err, gitsource.ErrInvalidURL)
 	}
 	if got := proxy.Targets(); len(got) != 0 {
 		t.Errorf("the proxy was asked for %v", got)
 	}
 	// The proxy of this test is on loopback, which a tenant may not name either.
-	_, err = strict.Resolve(t.Context(), gitsource.Remote{URL: "https://git.example.test/x", Proxy: p}, mainRef)
+	_, err = strict.Resolve(t.Context(), gitsource.Remote{URL: "https://git.example.test/x", Proxy: p}, mainRef, 0)
 	wantKind(t, err, gitsource.ErrInvalidSecret)
 }
 
@@ -219,7 +219,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		}
 		store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(outbound.New(outbound.Options{})))
 		ok(t, err)
-		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: url}, mainRef)
+		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: url}, mainRef, 0)
 		return err
 	}
 	address := func(user, password string) string {
@@ -321,7 +321,7 @@ func TestPlainCredentials(t *testing.T) {
 			}
 			store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()), gitsource.WithPlainCredentials(tc.allow))
 			ok(t, err)
-			_, err = store.Resolve(t.Context(), remote, mainRef)
+			_, err = store.Resolve(t.Context(), remote, mainRef, 0)
 			if !tc.refused {
 				wantKind(t, err, gitsource.ErrNotFound)
 				return

@@ -100,7 +100,7 @@ func TestRedirects(t *testing.T) {
 					url := server.URL + "/shop.git"
 					remote := gitsource.Remote{URL: url, Auth: basicAuth(t, url, canaryUser, canaryPassword)}
 					store := newStore(t)
-					rev, err := store.Resolve(t.Context(), remote, mainRef)
+					rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 					if stage == "fetch" {
 						ok(t, err)
 						err = store.Fetch(t.Context(), remote, mainRef, rev)

@@ -71,7 +71,7 @@ func TestRefs(t *testing.T) {
 			}
 			t.Run("tag of a blob", func(t *testing.T) {
 				store := newStore(t)
-				rev, err := store.Resolve(t.Context(), w.remote, gitsource.Ref{Tag: "a-blob"})
+				rev, err := store.Resolve(t.Context(), w.remote, gitsource.Ref{Tag: "a-blob"}, 0)
 				ok(t, err)
 				err = store.Fetch(t.Context(), w.remote, gitsource.Ref{Tag: "a-blob"}, rev)
 				wantKind(t, err, gitsource.ErrUnsafeTree)
@@ -88,7 +88,7 @@ func TestRefIsValidated(t *testing.T) {
 		{Branch: "-x"}, {Branch: "a..b"}, {Branch: "a\nb"}, {Branch: "a\x1bb"}, {Branch: "x.lock"}, {Branch: "a/-b"}, {Branch: " "},
 		{Tag: "-x"}, {Tag: "^x"}, {SemVer: "not a range"}, {Branch: strings.Repeat("a", 2000)},
 	} {
-		_, err := store.Resolve(t.Context(), gitsource.Remote{URL: "https://git.invalid/x"}, ref)
+		_, err := store.Resolve(t.Context(), gitsource.Remote{URL: "https://git.invalid/x"}, ref, 0)
 		wantKind(t, err, gitsource.ErrInvalidRef)
 	}
 }

@@ -4,15 +4,18 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
-	"github.com/stele-dev/stele/internal/gitsource/wire"
 )
 
 // Resolve says which commit the ref names now. It is the cheap half of following a repository: over HTTP one small
-// request, of which the server answers only the refs asked for. Callers that ask for the same at the same time share
-// one request. Annotated tags are peeled; a range of versions takes the highest tag. A commit needs no request.
-func (s *Store) Resolve(ctx context.Context, remote Remote, ref Ref) (Revision, error) {
+// request, of which the server answers only the refs asked for. Annotated tags are peeled; a range of versions takes the
+// highest tag. A commit needs no request.
+//
+// Who is content with an answer that may be as old as maxAge (at most 10 s) shares the request of whoever asked for the
+// same before. With 0 the request begins after the call; those who call at the same time share it all the same.
+func (s *Store) Resolve(ctx context.Context, remote Remote, ref Ref, maxAge time.Duration) (Revision, error) {
 	if err := ref.Validate(); err != nil {
 		return Revision{}, err
 	}
@@ -23,7 +26,7 @@ func (s *Store) Resolve(ctx context.Context, remote Remote, ref Ref) (Revision, 
 	if ref.Commit != "" {
 		return Revision{Commit: ref.Commit}, nil
 	}
-	refs, err := s.list(ctx, e, remote, ref.prefixes())
+	refs, err := s.list(ctx, e, remote, ref.prefixes(), maxAge)
 	if err != nil {
 		return Revision{}, err
 	}
@@ -33,29 +36,17 @@ func (s *Store) Resolve(ctx context.Context, remote Remote, ref Ref) (Revision, 
 	return Revision{}, s.notThere(ctx, e, remote, ref)
 }
 
-// list asks the server, once for all who ask for the same in this moment. The request runs under its own timeout: that
-// one caller gives up does not fail the others.
-func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []string) ([]wire.Ref, error) {
-	ctx, cancel := remote.withTimeout(ctx)
-	defer cancel()
-	shared := s.flights.DoChan(e.name+" "+strings.Join(prefixes, " "), func() (any, error) {
-		own, cancel := remote.withTimeout(context.WithoutCancel(ctx))
-		defer cancel()
-		return e.client.List(own, prefixes)
-	})
-	select {
-	case r := <-shared:
-		refs, _ := r.Val.([]wire.Ref)
-		return refs, r.Err
-	case <-ctx.Done():
-		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s%s: no complete answer in time", remote, remote.Proxy.through()),
-			ctx.Err())
+// Listing identifies the request that Resolve makes: remotes and refs with the same one can share it. Empty: it makes none.
+func (s *Store) Listing(remote Remote, ref Ref) string {
+	if ref.Commit != "" {
+		return ""
 	}
+	return s.name(remote) + " " + strings.Join(ref.prefixes(), " ")
 }
 
 // notThere tells a missing ref from an empty repository, which look the same in a filtered listing.
 func (s *Store) notThere(ctx context.Context, e *entry, remote Remote, ref Ref) error {
-	all, err := s.list(ctx, e, remote, nil)
+	all, err := s.list(ctx, e, remote, nil, listingKept)
 	if err != nil {
 		return err
 	}

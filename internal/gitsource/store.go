@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/packs"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
@@ -69,7 +67,6 @@ type Store struct {
 	plainCredentials bool
 	http             wire.HTTP
 	cache            *packs.Cache
-	flights          singleflight.Group
 	index            chan struct{}
 
 	mu      sync.Mutex
@@ -78,9 +75,11 @@ type Store struct {
 
 // entry is one repository.
 type entry struct {
-	name   string // folder name, also the identity in singleflight keys
+	name   string // folder name
 	dir    string
 	client wire.Client
+	// listings are the questions for refs that are under way, or were answered a moment ago.
+	listings listings
 	// fetching is held (by having sent to it) by the one who changes the folder; a channel, so that waiting ends with
 	// the context.
 	fetching chan struct{}

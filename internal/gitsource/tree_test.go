@@ -209,7 +209,7 @@ func TestHostileCommits(t *testing.T) {
 				t.Logf("git itself refuses it: %v", err)
 				return
 			}
-			rev, err := w.store.Resolve(t.Context(), w.remote, gitsource.Ref{Branch: "hostile"})
+			rev, err := w.store.Resolve(t.Context(), w.remote, gitsource.Ref{Branch: "hostile"}, 0)
 			ok(t, err)
 			err = w.store.Fetch(t.Context(), w.remote, gitsource.Ref{Branch: "hostile"}, rev)
 			if err == nil || gitsource.Reason(err) == "" {

@@ -24,8 +24,11 @@ const (
 type WalkResult struct {
 	// Changes are the commits that changed the fingerprint, oldest first.
 	Changes []Meta
-	// Truncated is how many older ones were left out of Changes.
-	Truncated int
+	// Truncated is how many older ones were left out of Changes; Oldest and Newest are the first and the last of these.
+	Truncated      int
+	Oldest, Newest string
+	// Bounded: there are older commits on the way, beyond the 10,000 that were looked at.
+	Bounded bool
 	// Visited is how many commits of the line were looked at.
 	Visited int
 }
@@ -49,7 +52,7 @@ type WalkResult struct {
 //	from not in the        ErrNotAncestor: history was rewritten. So is a `from` that the cache does not know, as
 //	history of to          the cache has the whole history of `to`.
 //
-// At most max changes are returned, the newest ones.
+// At most max changes are returned, the newest ones, of the newest 10,000 commits of the way.
 func (r *Repository) Walk(
 	ctx context.Context, from, to string, max int, fingerprint func(*Tree) (string, error),
 ) (WalkResult, error) {
@@ -74,7 +77,10 @@ func (r *Repository) Walk(
 			return WalkResult{}, err
 		}
 	}
-	return w.changes(ctx, line, start, !found, max)
+	bounded := !found && len(line) >= maxLine
+	result, err := w.changes(ctx, line, start, !found && !bounded, max)
+	result.Bounded = bounded
+	return result, err
 }
 
 type walker struct {
@@ -181,15 +187,12 @@ func (w *walker) merged(
 	if n == 0 {
 		return nil, notAncestor(start, tip.Hash)
 	}
-	if n == len(line) && n >= maxLine {
-		return nil, &fault.LimitError{What: "number of commits since the last seen one", Limit: maxLine, Unit: "commits"}
-	}
 	return line[:n], nil
 }
 
 func notAncestor(from, to plumbing.Hash) error {
 	return fault.New(fault.NotAncestor, fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the "+
-		"history was rewritten (force-push). Restore the branch, or follow the procedure in docs/spec/releasetrack.md, Rewritten history", from, to), nil)
+		"history was rewritten (force-push)", from, to), nil)
 }
 
 // changes compares each commit of the line with its first parent, and the last one with start, if start was merged.
@@ -222,6 +225,9 @@ func (w *walker) changes(
 			continue
 		}
 		if len(result.Changes) >= max {
+			if result.Oldest = c.Hash.String(); result.Truncated == 0 {
+				result.Newest = result.Oldest
+			}
 			result.Truncated++
 			continue
 		}

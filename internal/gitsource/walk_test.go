@@ -58,8 +58,8 @@ func TestWalkOfALine(t *testing.T) {
 	w.wantChanges("", root, root)
 
 	r := w.walk(root, tip, 2)
-	if diff := cmp.Diff([]string{gone, back}, ids(r)); diff != "" || r.Truncated != 2 || r.Visited != 7 {
-		t.Errorf("bounded: %s truncated %d, visited %d", diff, r.Truncated, r.Visited)
+	if diff := cmp.Diff([]string{gone, back}, ids(r)); diff != "" || r.Truncated != 2 || r.Visited != 7 || r.Oldest != c1 || r.Newest != c2 {
+		t.Errorf("bounded: %s truncated %d from %s to %s, visited %d", diff, r.Truncated, r.Oldest, r.Newest, r.Visited)
 	}
 	m := w.walk(root, c1, 10).Changes[0]
 	if m.TreeHash == "" || m.Time.IsZero() || len(m.Parents) != 1 || m.Parents[0] != root {
@@ -132,7 +132,7 @@ func TestRewrittenHistory(t *testing.T) {
 	notAncestor(strings.Repeat("ab", 20), unrelated)
 
 	ok(t, w.repo.DeleteRef("refs/heads/main"))
-	_, err := w.store.Resolve(t.Context(), w.remote, mainRef)
+	_, err := w.store.Resolve(t.Context(), w.remote, mainRef, 0)
 	wantKind(t, err, gitsource.ErrEmptyRepository)
 	if _, err := w.tree(base).ReadFile("deploy/a"); err != nil {
 		t.Errorf("what was fetched can no longer be read: %v", err)

@@ -246,7 +246,7 @@ type builtObject struct {
 func (k *closure) built(result []built, origins map[objectKey]origin, c *problems) []builtObject {
 	file := k.dirs[k.root].file
 	if len(result) > maxObjects {
-		c.add(Problem{Reason: ReasonLimitExceeded, File: file, Message: fmt.Sprintf("more than %d objects", maxObjects),
+		c.add(Problem{Reason: ReasonLimitExceeded, File: file, Message: fmt.Sprintf("more than %d objects: %d", maxObjects, len(result)),
 			Fix: "split the path into several tracks"})
 		return nil
 	}

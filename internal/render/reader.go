@@ -78,7 +78,7 @@ func (r *reader) list(dir string) ([]fs.DirEntry, error) {
 	}
 	if r.entries += len(entries); r.entries > maxEntries {
 		return nil, refuse(Problem{Reason: ReasonLimitExceeded, File: dir,
-			Message: fmt.Sprintf("more than %d entries below the path", maxEntries)})
+			Message: fmt.Sprintf("more than %d entries below the path: %d so far", maxEntries, r.entries)})
 	}
 	visible := entries[:0:0]
 	for _, e := range entries {
@@ -104,7 +104,7 @@ func (r *reader) read(name string) ([]byte, error) {
 	}
 	if len(r.files) >= maxReadFiles {
 		return nil, refuse(Problem{Reason: ReasonLimitExceeded, File: name,
-			Message: fmt.Sprintf("more than %d files", maxReadFiles)})
+			Message: fmt.Sprintf("more than %d files: %d so far", maxReadFiles, len(r.files)+1)})
 	}
 	data, err := r.readLimited(name)
 	if err != nil {
@@ -112,7 +112,7 @@ func (r *reader) read(name string) ([]byte, error) {
 	}
 	if r.bytes += len(data); r.bytes > maxReadBytes {
 		return nil, refuse(Problem{Reason: ReasonLimitExceeded, File: name,
-			Message: fmt.Sprintf("the files together have more than %d MiB", maxReadBytes>>20)})
+			Message: fmt.Sprintf("the files together have more than %d MiB: %d bytes so far", maxReadBytes>>20, r.bytes)})
 	}
 	if bytes.HasPrefix(data, []byte("version https://git-lfs.github.com/spec/")) {
 		return nil, refuse(Problem{Reason: ReasonNotRegularFile, File: name, Message: "is a Git LFS pointer",
@@ -125,21 +125,23 @@ func (r *reader) read(name string) ([]byte, error) {
 // readLimited reads a file whole. The size is asked first, so that a large file is refused before it is in memory, and
 // checked again, because it is only a claim. fs.ReadFile lets a caller's file system see which files are read.
 func (r *reader) readLimited(name string) ([]byte, error) {
-	tooLarge := refuse(Problem{Reason: ReasonLimitExceeded, File: name,
-		Message: fmt.Sprintf("the file has more than %d MiB", maxFileBytes>>20)})
+	tooLarge := func(size int64) error {
+		return refuse(Problem{Reason: ReasonLimitExceeded, File: name,
+			Message: fmt.Sprintf("the file has more than %d MiB: %d bytes", maxFileBytes>>20, size)})
+	}
 	info, err := fs.Lstat(r.repo, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
 	if info.Size() > maxFileBytes {
-		return nil, tooLarge
+		return nil, tooLarge(info.Size())
 	}
 	data, err := fs.ReadFile(r.repo, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", name, err)
 	}
 	if len(data) > maxFileBytes {
-		return nil, tooLarge
+		return nil, tooLarge(int64(len(data)))
 	}
 	return data, nil
 }

@@ -132,7 +132,7 @@ func (b *Bundle) withoutIgnored(items []*item, ignore []schema.GroupKind) []*ite
 // checkItems is all that is asked of objects, wherever they come from.
 func checkItems(items []*item, opt Options, c *problems) {
 	if len(items) > maxObjects {
-		c.add(Problem{Reason: ReasonLimitExceeded, Message: fmt.Sprintf("more than %d objects", maxObjects),
+		c.add(Problem{Reason: ReasonLimitExceeded, Message: fmt.Sprintf("more than %d objects: %d", maxObjects, len(items)),
 			Fix: "split the path into several tracks"})
 		return
 	}
@@ -178,12 +178,12 @@ func checkSizes(items []*item, c *problems) bool {
 		}
 		it.Digest = digestOf(data)
 		if len(data) > maxObjectBytes {
-			c.add(it.problem(ReasonLimitExceeded, "", fmt.Sprintf("the object has more than %d KiB", maxObjectBytes>>10), ""))
+			c.add(it.problem(ReasonLimitExceeded, "", fmt.Sprintf("the object has more than %d KiB: %d bytes", maxObjectBytes>>10, len(data)), ""))
 			fit = false
 		}
 		if total += len(data); total > maxRenderedBytes {
 			c.add(Problem{Reason: ReasonLimitExceeded, Fix: "split the path into several tracks",
-				Message: fmt.Sprintf("the objects together have more than %d MiB", maxRenderedBytes>>20)})
+				Message: fmt.Sprintf("the objects together have more than %d MiB: %d bytes so far", maxRenderedBytes>>20, total)})
 			return false
 		}
 	}

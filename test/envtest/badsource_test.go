@@ -194,26 +194,3 @@ func TestMissingPathOfNewTrack(t *testing.T) {
 	updateTrack(t, ns, "shop", func(track *v1alpha1.ReleaseTrack) { track.Spec.Source.Path = "./deploy" })
 	untilLive(t, ns, "shop", id)
 }
-
-// Rewritten history stalls: nothing that was not built on what runs goes live by itself.
-func TestRewrittenHistory(t *testing.T) {
-	t.Parallel()
-	s := newScene(t)
-	commit(t, s.repo, shop("web", "evil"), gitserver.Orphan())
-	poke(t, s.ns, "shop")
-	s.sourceFails(v1alpha1.GitHistoryRewrittenReason)
-	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.HistoryRewrittenCondition, metav1.ConditionTrue, v1alpha1.GitHistoryRewrittenReason)
-	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.GitHistoryRewrittenReason)
-	s.othersGoOn()
-	s.untouched()
-	if got := releasesOf(t, s.ns); len(got) != 2 {
-		t.Errorf("%d releases, want that of the first commit and that of the other track", len(got))
-	}
-	if err := s.repo.Branch("main", s.first); err != nil {
-		t.Fatal(err)
-	}
-	s.live(s.commit(shop("web", "2")))
-	if c := conditionOf(t, s.ns, v1alpha1.HistoryRewrittenCondition); c != nil {
-		t.Errorf("HistoryRewritten is still there: %v", c)
-	}
-}

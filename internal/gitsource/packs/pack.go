@@ -178,7 +178,8 @@ func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte,
 			break
 		}
 		if chain = append(chain, link{at, data}); len(chain) > maxChain {
-			return 0, nil, corrupt("delta chain is too long", nil)
+			// Not damage: fetched again it would be the same.
+			return 0, nil, &fault.LimitError{What: "length of a delta chain", Limit: maxChain, Unit: "deltas"}
 		}
 		if at, err = p.base(h); err != nil {
 			return 0, nil, err

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/stele-dev/stele/internal/gitsource/fault"
 )
 
 // The packets that have no payload.
@@ -73,10 +75,25 @@ func (r *request) line(format string, args ...any) {
 
 // sideband reads the pack out of a multiplexed stream: band 1 is the pack, 2 is progress, 3 a fatal error.
 type sideband struct {
-	r    *bufio.Reader
-	rest []byte
-	done bool
-	buf  []byte
+	r     *bufio.Reader
+	noise *noise
+	rest  []byte
+	done  bool
+	buf   []byte
+}
+
+// maxNoise bounds what a server says beside the pack: progress, which it is asked to leave out, acknowledgements and signs of life.
+// The pack has limits of its own; without this one a server could keep us busy as fast as it sends.
+const maxNoise = 4 << 20
+
+// noise counts packets that bring nothing of the pack.
+type noise struct{ heard int64 }
+
+func (n *noise) add(payload []byte) error {
+	if n.heard += int64(len(payload)) + 4; n.heard > maxNoise {
+		return &fault.LimitError{What: "what the server says beside the pack", Limit: maxNoise, Unit: "bytes"}
+	}
+	return nil
 }
 
 func (s *sideband) Read(b []byte) (int, error) {
@@ -111,8 +128,11 @@ func (s *sideband) Read(b []byte) (int, error) {
 func (s *sideband) take(payload []byte) error {
 	switch payload[0] {
 	case 1:
-		s.rest = payload[1:]
+		if s.rest = payload[1:]; len(s.rest) == 0 {
+			return s.noise.add(payload)
+		}
 	case 2:
+		return s.noise.add(payload)
 	case 3:
 		return &remoteError{strings.TrimSpace(string(payload[1:]))}
 	default:

@@ -116,6 +116,9 @@ func readRefs(r *bufio.Reader) (*advert, error) {
 	if len(refs.References) > maxRefs {
 		return nil, tooManyRefs()
 	}
+	if len(refs.Shallows) > 0 {
+		return nil, shallow()
+	}
 	for name, id := range refs.References {
 		a.refs = append(a.refs, Ref{Name: name, ID: id, Peeled: refs.Peeled[name]})
 	}
@@ -180,6 +183,12 @@ func readList(r *bufio.Reader) ([]Ref, error) {
 		}
 		refs = append(refs, ref)
 	}
+}
+
+// shallow: a server without the whole history cannot say what is an ancestor of what.
+func shallow() error {
+	return fault.New(fault.Server, "the server has a shallow copy of the repository, whose history is cut off; complete it there "+
+		"(git fetch --unshallow), or follow the original", nil)
 }
 
 func tooManyRefs() error {
@@ -268,6 +277,7 @@ func (a *advert) wants(req Request) ([]plumbing.Hash, error) {
 
 // packStream skips what precedes the pack: acknowledgements in version 0, section headers in version 2.
 func packStream(a *advert, r *bufio.Reader) (io.Reader, error) {
+	heard := &noise{}
 	for {
 		kind, payload, err := readPkt(r)
 		if err != nil {
@@ -276,14 +286,19 @@ func packStream(a *advert, r *bufio.Reader) (io.Reader, error) {
 		text := strings.TrimSuffix(string(payload), "\n")
 		switch {
 		case a.v2 && text == "packfile":
-			return &sideband{r: r}, nil
+			return &sideband{r: r, noise: heard}, nil
+		case a.v2 && text == "shallow-info":
+			return nil, shallow()
 		case a.v2 && kind != pktFlush:
 		case !a.v2 && (text == "NAK" || strings.HasPrefix(text, "ACK ")):
 		case !a.v2 && kind == pktData && len(payload) > 0 && payload[0] <= 3:
-			s := &sideband{r: r}
+			s := &sideband{r: r, noise: heard}
 			return s, s.take(payload)
 		default:
 			return nil, errMalformedPkt
+		}
+		if err := heard.add(payload); err != nil {
+			return nil, err
 		}
 	}
 }

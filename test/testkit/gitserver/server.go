@@ -23,6 +23,7 @@ type Server struct {
 	user, pass string
 	token      string
 	oldOnly    bool
+	uploadPack func(path string, in io.Reader, out io.Writer, reset func()) bool
 	tls        *authority
 	hostKey    ssh.Signer
 	clientKey  []byte // PEM of the key that SSH accepts
@@ -66,6 +67,12 @@ func SSHConfig(change func(*ssh.Config)) Option { return func(s *Server) { s.ssh
 
 // NewAuthority gives the server another certificate, of another CA.
 func NewAuthority() Option { return func(s *Server) { s.tls = nil } }
+
+// UploadPack answers git-upload-pack over SSH in place of git, for the paths for which it returns true: a server that misbehaves. reset
+// breaks the connection.
+func UploadPack(answer func(path string, in io.Reader, out io.Writer, reset func()) bool) Option {
+	return func(s *Server) { s.uploadPack = answer }
+}
 
 // New makes a server over a folder, which is made if it is not there, and starts it on free ports of 127.0.0.1.
 // Repositories that the folder has already are served too.

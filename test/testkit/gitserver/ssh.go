@@ -107,12 +107,12 @@ func (s *Server) serveSSHConn(conn net.Conn, conf *ssh.ServerConfig) {
 		if err != nil {
 			return
 		}
-		s.serveSession(channel, requests)
+		s.serveSession(conn, channel, requests)
 	}
 }
 
 // serveSession answers the requests of one session until it has run its one command.
-func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request) {
+func (s *Server) serveSession(conn net.Conn, channel ssh.Channel, requests <-chan *ssh.Request) {
 	defer func() { _ = channel.Close() }()
 	protocol := ""
 	for req := range requests {
@@ -130,7 +130,7 @@ func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request)
 			_ = req.Reply(ok, nil)
 			if ok {
 				go ssh.DiscardRequests(requests)
-				status := s.exec(channel, command.Line, protocol)
+				status := s.exec(conn, channel, command.Line, protocol)
 				_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{status}))
 			}
 			return
@@ -141,13 +141,16 @@ func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request)
 }
 
 // exec runs the one of two commands that is meant; no shell sees the line.
-func (s *Server) exec(channel ssh.Channel, line, protocol string) uint32 {
+func (s *Server) exec(conn net.Conn, channel ssh.Channel, line, protocol string) uint32 {
 	name, argument, _ := strings.Cut(line, " ")
 	sub, known := strings.CutPrefix(name, "git-")
 	path := strings.TrimPrefix(strings.Trim(argument, "'"), "/")
 	if !known || sub != "upload-pack" && sub != "receive-pack" || !filepath.IsLocal(path) {
 		_, _ = io.WriteString(channel.Stderr(), "unknown command\n")
 		return 1
+	}
+	if s.uploadPack != nil && sub == "upload-pack" && s.uploadPack("/"+path, channel, channel, func() { breakOff(conn) }) {
+		return 0
 	}
 	in, out := &countedBody{ReadCloser: io.NopCloser(channel)}, &countedChannel{w: channel}
 	cmd := exec.Command("git", "-c", "safe.directory=*", sub, filepath.Join(s.root, path))
@@ -181,4 +184,12 @@ func (c *countedChannel) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n += int64(n)
 	return n, err
+}
+
+// breakOff ends a connection without a farewell.
+func breakOff(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
 }

@@ -1,0 +1,155 @@
+package releasetrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/policy"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+// walk finds the commits that get an outcome: those that change the path, between what was observed and the tip.
+func walk(ctx context.Context, repo *gitsource.Repository, req lookRequest, out *found) error {
+	h := &history{ctx: ctx, repo: repo, req: req, out: out, tip: out.revision.Commit}
+	result, err := h.since(req.observed.Commit)
+	switch lost := errors.Is(err, gitsource.ErrNotAncestor); {
+	case err == nil:
+		err = h.acceptedAlready()
+	case jumps(req, out.revision) && (lost || errors.Is(err, gitsource.ErrLimit)):
+		result, err = h.since("")
+	case lost:
+		result, err = h.rewritten(err)
+	}
+	if err != nil {
+		return err
+	}
+	out.commits = result.Changes
+	if result.Truncated > 0 {
+		out.leftOut = &v1alpha1.LeftOutCommits{Commits: int32(min(result.Truncated, 1_000_000)), Oldest: result.Oldest, Newest: result.Newest} //nolint:gosec // bounded
+	}
+	return nil
+}
+
+// jumps: a branch moves from commit to commit; a tag, a version or a commit that a person names may go anywhere, and so does a track that
+// is pointed at another branch. The commits in between have an outcome all the same, where there are any.
+func jumps(req lookRequest, rev gitsource.Revision) bool {
+	return req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != "")) || req.observed.Ref != rev.Ref
+}
+
+type history struct {
+	ctx  context.Context
+	repo *gitsource.Repository
+	req  lookRequest
+	out  *found
+	tip  string
+}
+
+// since walks from a commit; from "" it finds the newest change.
+func (h *history) since(from string) (gitsource.WalkResult, error) {
+	return h.repo.Walk(h.ctx, from, h.tip, maxChanges, func(t *gitsource.Tree) (string, error) { return fingerprint(t, h.req.path) })
+}
+
+// rewritten follows the new history when the track says so, or when a person has accepted it: from where it leaves the old one.
+func (h *history) rewritten(cause error) (gitsource.WalkResult, error) {
+	by := "spec.source.rewrittenHistory: Follow"
+	if h.req.history != v1alpha1.RewrittenHistoryFollow {
+		accepted, err := h.accepted()
+		if err != nil || !accepted {
+			return gitsource.WalkResult{}, errors.Join(err, &rewrittenError{h.refusal(), cause})
+		}
+		by = "annotation " + v1alpha1.AcceptHistoryAnnotation
+		h.out.accepted = h.req.accepted
+	}
+	fork, err := h.repo.Fork(h.ctx, h.req.observed.Commit, h.tip)
+	if err != nil && !errors.Is(err, gitsource.ErrLimit) {
+		return gitsource.WalkResult{}, err
+	}
+	h.out.rewritten = fmt.Sprintf("the history was rewritten: commit %s, which was seen before, is not in the history of %s; followed by %s",
+		h.req.observed.Commit, h.tip, by)
+	result, err := h.since(fork)
+	if err == nil && len(result.Changes) == 0 && fork != "" {
+		return h.since("") // the new history ends where the old one still was: what it holds was seen
+	}
+	return result, err
+}
+
+// accepted: the annotation names a commit of the new history. What was pushed on top of it since is accepted with it.
+func (h *history) accepted() (bool, error) {
+	return h.repo.Contains(h.ctx, h.tip, h.req.accepted)
+}
+
+// acceptedAlready notes an annotation that names a commit of a history that was not rewritten: it must not lie in wait for one that will be.
+func (h *history) acceptedAlready() error {
+	if h.req.accepted == "" || h.req.observed.Commit == "" {
+		return nil
+	}
+	known, err := h.accepted()
+	if known {
+		h.out.accepted = h.req.accepted
+	}
+	return err
+}
+
+func (h *history) refusal() string {
+	text := fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the history was rewritten (force-push), and nothing of it runs. "+
+		"If it was meant to be, accept it: kubectl -n %s annotate rtrack %s --overwrite %s=%s %s=<your user name>; else restore the branch",
+		h.req.observed.Commit, h.out.revision, h.req.track.Namespace, h.req.track.Name, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
+	if h.req.accepted != "" {
+		text += fmt.Sprintf(" (the annotation names %q, which is no commit of the new history)", cut(h.req.accepted, 64))
+	}
+	return text
+}
+
+// rewrittenError says what a person has to do.
+type rewrittenError struct {
+	message string
+	cause   error
+}
+
+func (e *rewrittenError) Error() string { return e.message }
+
+func (e *rewrittenError) Unwrap() error { return e.cause }
+
+// accepting is the annotation that accepts a rewritten history, if it was not used yet.
+func (s *scope) accepting() string {
+	if value := cut(s.track.Annotations[v1alpha1.AcceptHistoryAnnotation], 64); value != s.track.Status.LastAcceptedHistory {
+		return value
+	}
+	return ""
+}
+
+// noteHistory notes what a look has said of the history, once what it found is taken in.
+func (r *Reconciler) noteHistory(s *scope, l *look) {
+	if l.found.accepted != "" {
+		s.track.Status.LastAcceptedHistory = l.found.accepted
+	}
+	if l.found.unchanged {
+		return
+	}
+	s.track.Status.LeftOut = l.found.leftOut
+	if l.found.rewritten != "" {
+		r.event(s.track, corev1.EventTypeWarning, v1alpha1.GitHistoryRewrittenReason, "Follow", l.found.rewritten)
+	}
+}
+
+// leftOutNote names the commits that got no release.
+func leftOutNote(c *v1alpha1.LeftOutCommits) string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %d older commits of the last push, %s to %s, were skipped without a release of their own", c.Commits,
+		release.Short(c.Oldest), release.Short(c.Newest))
+}
+
+// historyFindings are said of each new release of a rewritten history.
+func historyFindings(f *found) []policy.Finding {
+	if f.rewritten == "" {
+		return nil
+	}
+	return []policy.Finding{policy.Found(policy.Finding{Reason: v1alpha1.GitHistoryRewrittenReason, Message: f.rewritten})}
+}
