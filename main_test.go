@@ -67,7 +67,7 @@ func TestNetworkFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: repo, Auth: auth}, gitsource.Ref{Branch: "main"})
+		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: repo, Auth: auth}, gitsource.Ref{Branch: "main"}, 0)
 		if refused := errors.Is(err, gitsource.ErrInvalidURL); refused == tc.plain {
 			t.Errorf("%v: credentials over plain http: %v", tc.args, err)
 		}

@@ -43,10 +43,10 @@ func TestRebinding(t *testing.T) {
 				remote.Auth, err = gitsource.AuthFromSecret(url, data)
 				ok(t, err)
 			}
-			rev, err := store.Resolve(t.Context(), remote, mainRef)
+			rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 			ok(t, err)
 			store.Close() // the connection that is open is to the good address
-			for _, err := range []error{store.Fetch(t.Context(), remote, mainRef, rev), func() error { _, err := store.Resolve(t.Context(), remote, mainRef); return err }()} {
+			for _, err := range []error{store.Fetch(t.Context(), remote, mainRef, rev), func() error { _, err := store.Resolve(t.Context(), remote, mainRef, 0); return err }()} {
 				wantKind(t, err, gitsource.ErrInvalidURL)
 				if !strings.Contains(err.Error(), "metadata") {
 					t.Errorf("does not say what is there: %v", err)
@@ -68,7 +68,7 @@ func TestIPv6Only(t *testing.T) {
 	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(dialer))
 	ok(t, err)
 	for _, host := range []string{"git.example.test", "[::1]"} {
-		_, err := store.Resolve(t.Context(), gitsource.Remote{URL: "http://" + host + ":" + port + "/x"}, mainRef)
+		_, err := store.Resolve(t.Context(), gitsource.Remote{URL: "http://" + host + ":" + port + "/x"}, mainRef, 0)
 		wantKind(t, err, gitsource.ErrNotFound) // says the server
 	}
 }
@@ -100,7 +100,7 @@ func TestRefusedAddresses(t *testing.T) {
 		}
 		auth, err := gitsource.AuthFromSecret(url, data)
 		ok(t, err)
-		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: url, Auth: auth}, mainRef)
+		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: url, Auth: auth}, mainRef, 0)
 		wantKind(t, err, gitsource.ErrInvalidURL)
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %q does not say %q", url, err, words)
@@ -123,7 +123,7 @@ func TestRotationLeavesOneCache(t *testing.T) {
 	ok(t, err)
 	sync := func(password string) gitsource.Remote {
 		remote := gitsource.Remote{URL: url, Auth: basicAuth(t, url, "git", password)}
-		rev, err := store.Resolve(t.Context(), remote, mainRef)
+		rev, err := store.Resolve(t.Context(), remote, mainRef, 0)
 		ok(t, err)
 		ok(t, store.Fetch(t.Context(), remote, mainRef, rev))
 		return remote
