@@ -63,6 +63,20 @@ func durationRows(good, bad []any) (ok, refused []any) {
 	return good, append([]any{"-1h", "9999999h", "1y", "5", "", " 1h", "1h ", "1d", "1.5.5h", "h", "+1h", "1m1h1x", long(40), 60, true}, bad...)
 }
 
+// webhookRows are webhooks that a track takes, and that it does not.
+func webhookRows() (good, bad []any) {
+	hook := func(provider any, secret any) any { return map[string]any{"provider": provider, "secretRef": secret} }
+	named := map[string]any{"name": "hook"}
+	good = []any{nil}
+	for _, p := range []string{"GitHub", "GitLab", "Gitea", "Forgejo", "Generic"} {
+		good = append(good, hook(p, named))
+	}
+	return good, []any{"GitHub", []any{}, map[string]any{}, map[string]any{"provider": "GitHub"}, map[string]any{"secretRef": named}, hook(nil, named), hook("GitHub", nil),
+		hook("github", named), hook("", named), hook("Gogs", named), hook("Bitbucket", named), hook(5, named), hook("GitHub", "hook"), hook("GitHub", map[string]any{}),
+		hook("GitHub", map[string]any{"name": ""}), hook("GitHub", map[string]any{"name": long(254)}), hook("GitHub", map[string]any{"name": "hook", "namespace": "other"}),
+		map[string]any{"provider": "GitHub", "secretRef": named, "token": "x"}}
+}
+
 // Every field of a track's spec with values that are taken and values that are refused.
 func TestTrackValidation(t *testing.T) {
 	t.Parallel()
@@ -72,6 +86,7 @@ func TestTrackValidation(t *testing.T) {
 		return row{g, b}
 	}
 	goodReferences, badReferences := nameReferenceRows()
+	goodHooks, badHooks := webhookRows()
 	rows := map[string]row{
 		"spec.interval":                    duration([]any{"1s", "1m", "1h30m", "24h", "1.5h", "1500ms"}, []any{"0", "0s", "999ms", "24h1s", "25h"}),
 		"spec.timeout":                     duration([]any{"1s", "60s", "10m"}, []any{"0", "0s", "500ms", "10m1s", "1h"}),
@@ -135,6 +150,9 @@ func TestTrackValidation(t *testing.T) {
 		"spec.source.ref.unknown":         {nil, []any{"x"}},
 		"spec.source.secretRef.kind":      {nil, []any{"Secret"}},
 		"spec.source.verify":              {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
+		"spec.source.webhook":             {goodHooks, badHooks},
+		// tested with the whole, because both are required
+		"spec.source.webhook.provider": {}, "spec.source.webhook.secretRef.name": {},
 	}
 	strict := client.WithFieldValidation(suite.api, "Strict")
 	try := func(path string, value any) error {

@@ -56,7 +56,7 @@ func object(ref v1alpha1.GitRef, make func(*gitserver.Repo) (string, error)) fun
 }
 
 func theRealCases() realCases {
-	rewritten := []string{"rewritten", "stele.dev/accept-history"}
+	rewritten := []string{"rewritten", "accept-history"}
 	return realCases{
 		"no-common-ancestor": {start: one("no-common-ancestor"), reason: v1alpha1.GitHistoryRewrittenReason, says: rewritten,
 			turn: func(repo *gitserver.Repo, _ string) error {
