@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/spf13/pflag"
+
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
 )
 
 // A cluster without our kinds is said at once, with what to do.
@@ -32,5 +36,40 @@ func TestFindKinds(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// What the operator refuses is loosened by its own flags only, and not by default.
+func TestNetworkFlags(t *testing.T) {
+	const repo = "http://git.example.invalid/x"
+	token := map[string][]byte{"bearerToken": []byte("t")}
+	for _, tc := range []struct {
+		args            []string
+		loopback, plain bool
+	}{{nil, false, false}, {[]string{"--allow-loopback"}, true, false}, {[]string{"--allow-http-credentials"}, false, true}} {
+		var o options
+		flags := pflag.NewFlagSet("stele", pflag.ContinueOnError)
+		o.register(flags)
+		if err := flags.Parse(tc.args); err != nil {
+			t.Fatal(err)
+		}
+		store, err := gitsource.NewStore(t.TempDir(), o.network.sourceOptions()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Dialer().CheckHost("127.0.0.1"); (err == nil) != tc.loopback {
+			t.Errorf("%v: loopback: %v", tc.args, err)
+		}
+		if err := store.Dialer().CheckHost("169.254.169.254"); err == nil {
+			t.Errorf("%v: the metadata service is not refused", tc.args)
+		}
+		auth, err := gitsource.AuthFromSecret(repo, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.Resolve(t.Context(), gitsource.Remote{URL: repo, Auth: auth}, gitsource.Ref{Branch: "main"}, 0)
+		if refused := errors.Is(err, gitsource.ErrInvalidURL); refused == tc.plain {
+			t.Errorf("%v: credentials over plain http: %v", tc.args, err)
+		}
 	}
 }

@@ -20,13 +20,17 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/controllers/releasetrack"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
+	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
 // options are the flags of the operator. Where Flux has the flag, it is Flux's.
 type options struct {
 	metricsAddr, healthAddr string
 	pprofAddr               string
+	webhook                 receiver.Config
 	leaderElection          bool
 	namespace, storage      string
 	createNamespace         bool
@@ -35,6 +39,7 @@ type options struct {
 	burst                   int
 	logLevel, logEncoding   string
 	watchNamespace          string
+	network                 networkFlags
 	minGates                floorFlags
 	floor                   policy.Floor // what minGates says
 }
@@ -49,10 +54,27 @@ func (f *floorFlags) register(flags *pflag.FlagSet) {
 
 func (f *floorFlags) parse() (policy.Floor, error) { return policy.ParseFloor(f.images, f.hardening) }
 
+// networkFlags loosen what the operator refuses by itself. They are its own: no track can set them.
+type networkFlags struct{ loopback, plainCredentials bool }
+
+func (f *networkFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.loopback, "allow-loopback", false, "let tracks name Git servers, proxies and registries at addresses of the operator's own machine (development)")
+	flags.BoolVar(&f.plainCredentials, "allow-http-credentials", false, "send the credentials of a track over plain http, where anybody on the way can read them")
+}
+
+// sourceOptions say how Git servers, and registries after them, are reached.
+func (f *networkFlags) sourceOptions() []gitsource.Option {
+	dialer := outbound.New(outbound.Options{AllowLoopback: f.loopback})
+	return []gitsource.Option{gitsource.WithDialer(dialer), gitsource.WithPlainCredentials(f.plainCredentials)}
+}
+
 func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
 	flags.StringVar(&o.pprofAddr, "pprof-addr", "", "address of the profiling endpoint, for developers; default: none")
+	flags.StringVar(&o.webhook.Addr, "webhook-addr", "", "address on which Git servers tell of pushes, such as :9292; default: none")
+	flags.StringVar(&o.webhook.CertFile, "webhook-tls-cert", "", "file with the certificate of --webhook-addr, read again when it changes; default: plain HTTP, for an Ingress that ends TLS")
+	flags.StringVar(&o.webhook.KeyFile, "webhook-tls-key", "", "file with the key of --webhook-tls-cert")
 	flags.BoolVar(&o.leaderElection, "enable-leader-election", false, "let one of several replicas work at a time")
 	flags.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, for archives and leases; default: that of its pod")
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
@@ -64,6 +86,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
 	flags.StringVar(&o.logEncoding, "log-encoding", "json", "json or console")
 	flags.StringVar(&o.watchNamespace, "watch-namespace", "", "watch tracks of this namespace only; default: all")
+	o.network.register(flags)
 	o.minGates.register(flags)
 }
 

@@ -303,12 +303,12 @@ func (f *Follower) refuse(req lookRequest, err error) {
 	t.next = f.clock.Now().Add(retryAfter(req.interval, t.failures))
 }
 
-// readCredentials reads the Secret of the source live: a rotated one is used by the next look.
+// readCredentials reads the Secrets of the source live: a rotated one is used by the next look.
 func (r *Reconciler) readCredentials(ctx context.Context, s *scope, req *lookRequest) error {
 	ref := s.track.Spec.Source.SecretRef
 	var data map[string][]byte
 	if ref != nil {
-		secret, err := r.getSecret(ctx, client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
+		secret, err := r.getSecret(ctx, "spec.source.secretRef", client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
 		if err != nil {
 			return err
 		}
@@ -319,5 +319,22 @@ func (r *Reconciler) readCredentials(ctx context.Context, s *scope, req *lookReq
 		return err
 	}
 	req.remote.Auth = auth
+	return r.readProxy(ctx, s, req)
+}
+
+// readProxy reads the Secret of the proxy, as live as that of the repository.
+func (r *Reconciler) readProxy(ctx context.Context, s *scope, req *lookRequest) error {
+	const field = "spec.source.proxySecretRef"
+	ref := s.track.Spec.Source.ProxySecretRef
+	if ref == nil {
+		return nil
+	}
+	secret, err := r.getSecret(ctx, field, client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
+	if err != nil {
+		return err
+	}
+	if req.remote.Proxy, err = gitsource.ProxyFromSecret(req.remote.URL, secret.Data); err != nil {
+		return fmt.Errorf("%s: Secret %s: %w", field, ref.Name, err)
+	}
 	return nil
 }

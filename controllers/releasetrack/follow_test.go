@@ -23,7 +23,7 @@ func ask(k types.NamespacedName, asked string) lookRequest {
 
 func newFollower(t *testing.T, workers int) (*Follower, *setClock) {
 	t.Helper()
-	store, err := gitsource.NewStore(t.TempDir())
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -118,7 +119,7 @@ func newReconciler(t *testing.T, objects ...client.Object) *Reconciler {
 	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.ReleaseTrack{}, &v1alpha1.ImmutableRelease{}).
 		WithIndex(&v1alpha1.ImmutableRelease{}, trackIndex, indexBySpec).Build()
-	store, err := gitsource.NewStore(t.TempDir())
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,3 +127,6 @@ func newReconciler(t *testing.T, objects ...client.Object) *Reconciler {
 	return &Reconciler{Client: c, Live: c, Writer: &apply.Writer{Client: c}, Archives: &archive.Store{Client: c, Namespace: "stele-system"},
 		Git: NewFollower(store, clock, 2), Recorder: events.NewFakeRecorder(100), Clock: clock, Since: present}
 }
+
+// onLoopback connects to servers of the test.
+func onLoopback() *outbound.Dialer { return outbound.New(outbound.Options{AllowLoopback: true}) }

@@ -69,7 +69,7 @@ func pendingOf(t *testing.T, r *Reconciler, manifest string, digests ...v1alpha1
 }
 
 func withRegistries(r *Reconciler) *Reconciler {
-	r.registries, r.permissions = newRegistries(r.Live), newPermissions(r.Live)
+	r.registries, r.permissions = newRegistries(r.Live, onLoopback()), newPermissions(r.Live)
 	return r
 }
 
@@ -290,7 +290,7 @@ func TestPullCredentials(t *testing.T) {
 			if err != nil || content.refusal != nil {
 				t.Fatalf("%v %v", err, content.refusal)
 			}
-			digests, problems := newRegistries(newReconciler(t, tc.there...).Live).ask(t.Context(), "shop", content.bundle)
+			digests, problems := newRegistries(newReconciler(t, tc.there...).Live, onLoopback()).ask(t.Context(), "shop", content.bundle)
 			if tc.says == "" {
 				if len(problems) > 0 || len(digests) != 1 || digests[0].Digest != digest {
 					t.Errorf("got %v, %v", digests, problems)

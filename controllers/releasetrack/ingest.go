@@ -27,17 +27,17 @@ type sourceError struct{ reason, message string }
 
 func (e *sourceError) Error() string { return e.message }
 
-func (r *Reconciler) getSecret(ctx context.Context, key client.ObjectKey) (*corev1.Secret, error) {
+func (r *Reconciler) getSecret(ctx context.Context, field string, key client.ObjectKey) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := r.Live.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
-		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: Secret %s does not exist in namespace %s", key.Name, key.Namespace)}
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("%s: Secret %s does not exist in namespace %s", field, key.Name, key.Namespace)}
 	}
 	if right, lacking := kube.MissingRight(err); lacking {
-		return nil, &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("spec.source.secretRef: Secret %s: %s", key.Name, right)}
+		return nil, &sourceError{v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("%s: Secret %s: %s", field, key.Name, right)}
 	}
 	if err != nil {
-		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("spec.source.secretRef: cannot read Secret %s: %s", key.Name, apierrors.ReasonForError(err))}
+		return nil, &sourceError{v1alpha1.GitSecretReason, fmt.Sprintf("%s: cannot read Secret %s: %s", field, key.Name, apierrors.ReasonForError(err))}
 	}
 	return secret, nil
 }

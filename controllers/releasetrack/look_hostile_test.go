@@ -12,7 +12,7 @@ import (
 func TestLookPastARefusedCommit(t *testing.T) {
 	hostile := hostileserver.New()
 	t.Cleanup(hostile.Close)
-	store, err := gitsource.NewStore(t.TempDir())
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestLookPastARefusedCommit(t *testing.T) {
 	look := func(head string) *found {
 		t.Helper()
 		hostile.Add("shop", &hostileserver.Script{Head: head, Pack: p.Bytes()})
-		req := lookRequest{track: key("shop", "shop"), remote: gitsource.Remote{URL: hostile.URL("shop")}, ref: gitsource.Ref{Branch: "main"}, path: "deploy",
+		req := lookRequest{track: key("shop", "shop"), remote: gitsource.Remote{URL: hostile.URL("shop")}, ref: gitsource.Ref{Branch: "main"}, path: "deploy", fresh: true,
 			observed: gitsource.Revision{Ref: "main", Commit: first}}
 		f, err := follower.look(t.Context(), req)
 		if err != nil {

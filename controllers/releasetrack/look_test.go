@@ -204,7 +204,7 @@ func TestFingerprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := gitsource.NewStore(t.TempDir())
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		t.Fatal(err)
 	}

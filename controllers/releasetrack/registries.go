@@ -13,6 +13,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/images"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/render"
 )
 
@@ -23,8 +24,8 @@ type registries struct {
 	resolver *images.Resolver
 }
 
-func newRegistries(live client.Reader) *registries {
-	return &registries{live: live, resolver: images.NewResolver()}
+func newRegistries(live client.Reader, dialer *outbound.Dialer) *registries {
+	return &registries{live: live, resolver: images.NewResolver(dialer)}
 }
 
 // ask returns the digests of the images that a bundle names without one, in its order, and why some are missing.

@@ -56,7 +56,7 @@ func CacheOptions() cache.Options {
 // New makes the reconciler of a manager. live reads and writes without a cache; namespace is the operator's own.
 func New(mgr ctrl.Manager, live client.Client, git *gitsource.Store, namespace string, gitWorkers int) *Reconciler {
 	clock := kube.NewSteadyClock()
-	registries := newRegistries(live)
+	registries := newRegistries(live, git.Dialer())
 	follower := NewFollower(git, clock, gitWorkers)
 	follower.registries = registries
 	return &Reconciler{

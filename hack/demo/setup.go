@@ -63,7 +63,7 @@ func (s *story) startOperator(ctx context.Context, binary string) error {
 	}
 	p, err := launch(s.files, operatorProcess, s.files.operatorLog(), []string{"KUBECONFIG=" + kubeconfig}, binary,
 		"--namespace", testkit.OperatorNamespace, "--metrics-addr", metrics, "--health-addr", health,
-		"--storage-path", s.files.in("cache"))
+		"--storage-path", s.files.in("cache"), "--allow-loopback")
 	if err != nil {
 		return err
 	}

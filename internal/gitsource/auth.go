@@ -9,11 +9,9 @@ import (
 	"unicode"
 
 	"github.com/fluxcd/pkg/git"
-	"github.com/fluxcd/pkg/ssh/knownhosts"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
-	"github.com/stele-dev/stele/internal/gitsource/wire"
 )
 
 // Auth is how to get into a repository, and whom to trust. It has no exported fields and prints as a fixed text, so
@@ -21,8 +19,7 @@ import (
 type Auth struct {
 	options *git.AuthOptions
 	signer  ssh.Signer
-	hostKey ssh.HostKeyCallback
-	algos   []string
+	hosts   knownHosts
 }
 
 // String never shows a credential.
@@ -36,8 +33,7 @@ func (a *Auth) GoString() string { return a.String() }
 //	https, http   username and password, or bearerToken; ca.crt (or caFile); tls.crt and tls.key
 //	ssh           identity and known_hosts; password is the passphrase of identity
 //
-// Errors name the missing key and never a value. Over plain http credentials are refused, unless the host is this
-// machine: anybody on the way could read them.
+// Errors name the missing key and never a value.
 func AuthFromSecret(rawURL string, data map[string][]byte) (*Auth, error) {
 	u, err := ValidateURL(rawURL)
 	if err != nil {
@@ -58,9 +54,6 @@ func AuthFromSecret(rawURL string, data map[string][]byte) (*Auth, error) {
 	options, err := git.NewAuthOptions(*u, data)
 	if err != nil {
 		return nil, fault.New(fault.InvalidSecret, "the Secret does not fit an "+u.Scheme+" repository", err)
-	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) && (options.BearerToken != "" || options.Username != "") {
-		return nil, fault.New(fault.InvalidURL, "credentials are not sent over plain http; use an https URL", nil)
 	}
 	return &Auth{options: options}, nil
 }
@@ -89,11 +82,14 @@ func sshAuth(u *url.URL, data map[string][]byte) (*Auth, error) {
 		return nil, fault.New(fault.InvalidSecret,
 			"identity of the Secret is not a private key, or password is not its passphrase", nil)
 	}
-	if a.hostKey, a.algos, err = knownhosts.New(options.KnownHosts); err != nil {
-		return nil, fault.New(fault.InvalidSecret, "known_hosts of the Secret cannot be read; write it with ssh-keyscan", nil)
+	if as, ok := a.signer.(ssh.AlgorithmSigner); ok && a.signer.PublicKey().Type() == ssh.KeyAlgoRSA {
+		// Without SHA-1, which the library takes when a server does not say what it knows.
+		if a.signer, err = ssh.NewSignerWithAlgorithms(as, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}); err != nil {
+			return nil, fault.New(fault.InvalidSecret, "identity of the Secret cannot be used", nil)
+		}
 	}
-	if len(a.algos) == 0 {
-		return nil, fault.New(fault.InvalidSecret, "known_hosts of the Secret names no host; write it with ssh-keyscan", nil)
+	if a.hosts, err = parseKnownHosts(options.KnownHosts); err != nil {
+		return nil, err
 	}
 	return a, nil
 }
@@ -101,78 +97,6 @@ func sshAuth(u *url.URL, data map[string][]byte) (*Auth, error) {
 func missingKey(key, scheme string) error {
 	return fault.New(fault.InvalidSecret,
 		fmt.Sprintf("the Secret has no key %q, which an %s repository needs beside the others", key, scheme), nil)
-}
-
-// Proxy is the way to a repository that is not reached directly. It prints without its password.
-type Proxy struct{ url *url.URL }
-
-// String never shows a credential.
-func (p *Proxy) String() string { return "(proxy)" }
-
-// GoString is String, for %#v.
-func (p *Proxy) GoString() string { return p.String() }
-
-// ProxyFromSecret reads the keys of a Flux proxy Secret: address (http, https or socks5), username, password. An ssh
-// repository needs a socks5 proxy.
-func ProxyFromSecret(data map[string][]byte) (*Proxy, error) {
-	address := string(data["address"])
-	if address == "" {
-		return nil, fault.New(fault.InvalidSecret, "the proxy Secret has no key \"address\"", nil)
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil {
-		return nil, fault.New(fault.InvalidSecret, "address of the proxy Secret must be a URL without credentials", nil)
-	}
-	switch u.Scheme {
-	case "http", "https", "socks5":
-	default:
-		return nil, fault.New(fault.InvalidSecret, "address of the proxy Secret must begin with http, https or socks5", nil)
-	}
-	if name := string(data["username"]); name != "" {
-		u.User = url.UserPassword(name, string(data["password"]))
-	}
-	return &Proxy{u}, nil
-}
-
-// config is what package wire needs of a remote.
-func (r Remote) config() (*wire.Config, error) {
-	u, err := ValidateURL(r.URL)
-	if err != nil {
-		return nil, err
-	}
-	c := &wire.Config{URL: u, Username: u.User.Username()}
-	u.User = nil
-	if r.Proxy != nil {
-		c.Proxy = r.Proxy.url
-	}
-	if a := r.Auth; a != nil {
-		if string(a.options.Transport) != u.Scheme || a.options.Host != u.Host {
-			// Credentials are bound to scheme and host that they were read for: no caller can send them elsewhere.
-			return nil, fault.New(fault.InvalidSecret, "the credentials were read for another URL", nil)
-		}
-		c.Username, c.Password, c.Token = a.options.Username, a.options.Password, a.options.BearerToken
-		c.CA, c.Cert, c.Key = a.options.CAFile, a.options.ClientCert, a.options.ClientKey
-		c.Signer, c.HostKey, c.HostKeyAlgorithms = a.signer, a.hostKey, hostKeyAlgorithms(a.algos)
-	}
-	if u.Scheme == "ssh" {
-		if c.Signer == nil {
-			return nil, missingKey("identity", "ssh")
-		}
-		c.Password = "" // the passphrase of the key, which is not sent
-	}
-	return c, nil
-}
-
-// hostKeyAlgorithms puts the SHA-2 signatures of an RSA key before the SHA-1 one, which servers no longer offer.
-func hostKeyAlgorithms(types []string) []string {
-	var out []string
-	for _, t := range types {
-		if t == ssh.KeyAlgoRSA {
-			out = append(out, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		}
-		out = append(out, t)
-	}
-	return out
 }
 
 // digest tells remotes apart: those with the same address, credentials and trust share a cache and its contents, others

@@ -31,7 +31,7 @@ func BenchmarkLargeRepository(b *testing.B) {
 		b.Fatal(err)
 	}
 	clear(files)
-	store, err := gitsource.NewStore(b.TempDir())
+	store, err := gitsource.NewStore(b.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func TestProxyIsUsed(t *testing.T) {
 		r.Out.URL.Scheme, r.Out.URL.Host = "http", r.In.Host
 	}})
 	defer proxy.Close()
-	p, err := gitsource.ProxyFromSecret(map[string][]byte{"address": []byte(proxy.URL), "username": []byte(canaryUser), "password": []byte(canaryPassword)})
+	p, err := gitsource.ProxyFromSecret("https://git.invalid/x", map[string][]byte{"address": []byte(proxy.URL), "username": []byte(canaryUser), "password": []byte(canaryPassword)})
 	ok(t, err)
 	w.remote.Proxy = p
 	w.sync(mainRef)

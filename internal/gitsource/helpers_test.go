@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
 
@@ -57,9 +58,12 @@ func startServer(t *testing.T, options ...gitserver.Option) *gitserver.Server {
 	return s
 }
 
+// onLoopback connects to servers of the test.
+func onLoopback() *outbound.Dialer { return outbound.New(outbound.Options{AllowLoopback: true}) }
+
 func newStore(t *testing.T) *gitsource.Store {
 	t.Helper()
-	s, err := gitsource.NewStore(t.TempDir())
+	s, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	ok(t, err)
 	t.Cleanup(s.Close)
 	return s

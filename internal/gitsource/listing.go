@@ -55,7 +55,7 @@ func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []st
 	case <-l.done:
 		return l.refs, l.err
 	case <-ctx.Done():
-		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s: no complete answer in time", remote), ctx.Err())
+		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s%s: no complete answer in time", remote, remote.Proxy.through()), ctx.Err())
 	}
 }
 

@@ -94,7 +94,7 @@ func FuzzParseTree(f *testing.F) {
 // FuzzValidateURL: what is accepted keeps its meaning when it is written and read again, and holds no credential.
 func FuzzValidateURL(f *testing.F) {
 	for _, s := range []string{"https://h/x", "ssh://git@h:22/x", "http://[::1]/x", "ssh://-o/x", "https://u:p@h/x", "https://h%2f@e/x",
-		"https://h/\u202e", "ext::x", "https://h\\@e/x", "https://h/x?y#z"} {
+		"https://h/\u202e", "ext::x", "https://h\\@e/x", "https://h/x?y#z", "https://127.1/x", "https://0x7f/x", "ssh://a%40b@h/x", "ssh://a%0ab@h/x", "ssh://h/a'b!"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -105,14 +105,26 @@ func FuzzValidateURL(f *testing.F) {
 			}
 			return
 		}
+		if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh" {
+			t.Fatalf("%q has scheme %q", raw, u.Scheme)
+		}
 		if u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.HasPrefix(u.Hostname(), "-") {
 			t.Fatalf("%q is accepted", raw)
 		}
 		if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
 			t.Fatalf("%q holds credentials", raw)
 		}
+		if name := u.User.Username(); strings.ContainsAny(name, " \n\x00") || strings.HasPrefix(name, "-") {
+			t.Fatalf("%q has user %q", raw, name)
+		}
+		if isNumber(u.Hostname()) {
+			t.Fatalf("%q has a number for a host", raw)
+		}
+		if said := (Remote{URL: raw}).String(); u.User != nil && strings.Contains(said, "@"+u.Host) {
+			t.Fatalf("%q is shown as %q", raw, said)
+		}
 		again, err := ValidateURL(u.String())
-		if err != nil || again.Host != u.Host || again.Path != u.Path || again.Scheme != u.Scheme {
+		if err != nil || again.Host != u.Host || again.Path != u.Path || again.Scheme != u.Scheme || again.User.Username() != u.User.Username() {
 			t.Fatalf("%q reads as %v, then %v (%v)", raw, u, again, err)
 		}
 	})

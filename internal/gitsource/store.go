@@ -15,6 +15,7 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/packs"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 const (
@@ -59,11 +60,14 @@ func (r Remote) GoString() string { return r.String() }
 // Store keeps bare repositories under one folder, one per address and credentials. All methods are safe for concurrent
 // use. One process owns the folder; what it holds can be deleted at any time while no process runs.
 type Store struct {
-	dir   string
-	salt  []byte
-	http  wire.HTTP
-	cache *packs.Cache
-	index chan struct{}
+	dir    string
+	salt   []byte
+	dialer *outbound.Dialer
+	// plainCredentials: they may be sent over plain http.
+	plainCredentials bool
+	http             wire.HTTP
+	cache            *packs.Cache
+	index            chan struct{}
 
 	mu      sync.Mutex
 	entries map[string]*entry
@@ -87,8 +91,17 @@ type entry struct {
 	gone atomic.Bool
 }
 
+// Option changes a store.
+type Option func(*Store)
+
+// WithDialer says how servers are connected to. Default: a dialer that refuses this machine's own addresses.
+func WithDialer(d *outbound.Dialer) Option { return func(s *Store) { s.dialer = d } }
+
+// WithPlainCredentials lets credentials be sent over plain http, where anybody on the way can read them.
+func WithPlainCredentials(allow bool) Option { return func(s *Store) { s.plainCredentials = allow } }
+
 // NewStore opens or makes the folder. Half-made repositories of a process that was killed are removed.
-func NewStore(dir string) (*Store, error) {
+func NewStore(dir string, options ...Option) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, cacheFault("the cache folder cannot be made", err)
 	}
@@ -112,10 +125,17 @@ func NewStore(dir string) (*Store, error) {
 	if err != nil {
 		return nil, cacheFault("the cache folder cannot be written", err)
 	}
-	return &Store{
+	s := &Store{
 		dir: dir, salt: salt, cache: packs.NewCache(objectCache), index: make(chan struct{}, indexers),
 		entries: map[string]*entry{},
-	}, nil
+	}
+	for _, o := range options {
+		o(s)
+	}
+	if s.dialer == nil {
+		s.dialer = outbound.New(outbound.Options{})
+	}
+	return s, nil
 }
 
 // readSalt makes the names of the folders useless for guessing credentials: they are salted digests.
@@ -179,6 +199,9 @@ func (s *Store) remove(name string) (bool, error) {
 	return true, nil
 }
 
+// Dialer is how servers are connected to.
+func (s *Store) Dialer() *outbound.Dialer { return s.dialer }
+
 // Close closes idle connections. Repositories that are open stay readable.
 func (s *Store) Close() { s.http.CloseIdle() }
 
@@ -195,7 +218,7 @@ func (s *Store) entry(r Remote) (*entry, error) {
 	if e, ok := s.entries[name]; ok {
 		return e, nil
 	}
-	c, err := r.config()
+	c, err := s.config(r)
 	if err != nil {
 		return nil, err
 	}

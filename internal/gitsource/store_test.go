@@ -17,7 +17,7 @@ import (
 func onDisk(t *testing.T, w *world) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	store, err := gitsource.NewStore(dir)
+	store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()))
 	ok(t, err)
 	w.store = store
 	return dir
@@ -26,7 +26,7 @@ func onDisk(t *testing.T, w *world) (dir string) {
 func reopen(t *testing.T, w *world, dir string) {
 	t.Helper()
 	w.store.Close()
-	store, err := gitsource.NewStore(dir)
+	store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()))
 	ok(t, err)
 	w.store = store
 }
@@ -277,7 +277,7 @@ func TestCachesAreApart(t *testing.T) {
 	ok(t, err)
 	url := server.HTTPURL("private")
 	dir := t.TempDir()
-	store, err := gitsource.NewStore(dir)
+	store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()))
 	ok(t, err)
 	mine := gitsource.Remote{URL: url, Auth: basicAuth(t, url, "git", "right")}
 	ok(t, store.Fetch(t.Context(), mine, mainRef, gitsource.Revision{Commit: commit}))

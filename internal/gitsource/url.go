@@ -41,8 +41,8 @@ func ValidateURL(raw string) (*url.URL, error) {
 	if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
 		return nil, invalidURL("it holds credentials; put them into the Secret")
 	}
-	if name := u.User.Username(); strings.HasPrefix(name, "-") {
-		return nil, invalidURL("the user name begins with a dash")
+	if name := u.User.Username(); strings.HasPrefix(name, "-") || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+		return nil, invalidURL("the user name begins with a dash, or holds a space or a control character")
 	}
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
 		return nil, invalidURL("it has a query or a fragment")
@@ -77,10 +77,24 @@ func validateHost(u *url.URL) error {
 				"their xn-- form")
 		}
 	}
+	if last := host[strings.LastIndex(strings.TrimSuffix(host, "."), ".")+1:]; !strings.Contains(host, ":") && isNumber(strings.TrimSuffix(last, ".")) {
+		if _, err := netip.ParseAddr(host); err != nil {
+			// Some resolvers and proxies read 2130706433, 0x7f.1 and 127.1 as 127.0.0.1, and a check of addresses would not see it.
+			return invalidURL("the host ends with a number and is not an IP address")
+		}
+	}
 	if u.Port() == "0" || strings.HasSuffix(u.Host, ":") {
 		return invalidURL("the port is missing or zero")
 	}
 	return nil
+}
+
+// isNumber says whether inet_aton would read it as one: decimal, octal or hexadecimal.
+func isNumber(s string) bool {
+	if hex, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // isLoopback says whether a host can only be this machine.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 // maxBody is the largest answer that is read: manifests have at most 4 MiB (OCI distribution specification).
@@ -11,7 +13,8 @@ const maxBody = 4 << 20
 
 // guard lets only such requests pass as asking for a digest takes.
 type guard struct {
-	inner http.RoundTripper
+	inner  http.RoundTripper
+	dialer *outbound.Dialer
 	// plain: the registry is one that may be asked without TLS.
 	plain bool
 }
@@ -25,6 +28,9 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &refusal{Unreachable, "leads to a server without TLS, which is refused"}
 	case redirected && req.Method != http.MethodGet && req.Method != http.MethodHead:
 		return nil, &refusal{Unreachable, "has a token server that sends credentials elsewhere, which is refused"}
+	}
+	if err := g.dialer.CheckHost(req.URL.Hostname()); err != nil {
+		return nil, err // a proxy would not check it
 	}
 	res, err := g.inner.RoundTrip(req)
 	if err != nil {

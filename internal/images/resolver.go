@@ -31,6 +31,7 @@ const (
 
 // Resolver asks registries. It is safe for use by several goroutines.
 type Resolver struct {
+	dialer    *outbound.Dialer
 	transport http.RoundTripper
 	// image and call are perImage and perCall, but in tests.
 	image, call time.Duration
@@ -40,10 +41,10 @@ type Resolver struct {
 }
 
 // NewResolver makes a resolver. It trusts the authorities of the system and uses the environment's proxy, as Git does.
-func NewResolver() *Resolver {
-	return &Resolver{image: perImage, call: perCall, hosts: map[string]*queue{}, transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           outbound.Dialer.DialContext,
+func NewResolver(dialer *outbound.Dialer) *Resolver {
+	return &Resolver{dialer: dialer, image: perImage, call: perCall, hosts: map[string]*queue{}, transport: &http.Transport{
+		Proxy:                 dialer.Proxy,
+		DialContext:           dialer.DialContext,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   perImage,
@@ -144,7 +145,7 @@ func statusOf(err error) int {
 
 // digestAs asks for the head of the manifest, and for the manifest itself where a registry cannot tell its digest otherwise.
 func (r *Resolver) digestAs(ctx context.Context, ref name.Reference, auth authn.Authenticator) (string, error) {
-	g := &guard{inner: r.transport, plain: ref.Context().Scheme() == "http"}
+	g := &guard{inner: r.transport, dialer: r.dialer, plain: ref.Context().Scheme() == "http"}
 	options := []remote.Option{remote.WithContext(ctx), remote.WithTransport(g), remote.WithAuth(auth), remote.WithUserAgent("stele"),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes()} // whoever asks tries again, ever more slowly
 	head, err := remote.Head(ref, options...)

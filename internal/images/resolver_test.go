@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/test/testkit/imageserver"
 )
 
@@ -40,7 +41,7 @@ func push(t *testing.T, s *imageserver.Server, image string) string {
 
 // newResolver is one with little patience.
 func newResolver() *Resolver {
-	r := NewResolver()
+	r := NewResolver(outbound.New(outbound.Options{AllowLoopback: true}))
 	r.image, r.call = 2*time.Second, 3*time.Second
 	return r
 }

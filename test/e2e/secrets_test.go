@@ -1,6 +1,11 @@
 package e2e
 
 import (
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -13,6 +18,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
+	"github.com/stele-dev/stele/test/testkit/proxyserver"
 )
 
 // canaries are values that must come out nowhere.
@@ -20,7 +26,10 @@ var canaries = map[string]string{
 	"author's name":      "Canary Quillfeather",
 	"author's e-mail":    "canary.quillfeather@mail.example",
 	"commit message":     "canary-message-77f3",
+	"user of Git":        "canary-git-user-77f3",
 	"password of Git":    "canary-git-password-77f3",
+	"user of the proxy":  "canary-proxy-user-77f3",
+	"password of proxy":  "canary-proxy-password-77f3",
 	"wrong password":     "canary-wrong-password-77f3",
 	"value of a Secret":  "canary-secret-77f3",
 	"value in bad YAML":  "canary-broken-77f3",
@@ -43,9 +52,15 @@ func (s *story) makeSecret(name string, data map[string][]byte) {
 
 func TestPersonalDataAndCredentialsStayWhereTheyAre(t *testing.T) {
 	s := tell(t)
-	s.ownGit(gitserver.BasicAuth("reader", canaries["password of Git"]))
+	s.ownGit(gitserver.BasicAuth(canaries["user of Git"], canaries["password of Git"]))
 	s.makeSecret("git", s.git.HTTPSecret())
-	s.makeSecret("wrong", map[string][]byte{"username": []byte("reader"), "password": []byte(canaries["wrong password"])})
+	s.makeSecret("wrong", map[string][]byte{"username": []byte(canaries["user of Git"]), "password": []byte(canaries["wrong password"])})
+	proxy, err := proxyserver.New(proxyserver.Password("somebody", "else"))
+	s.must(err)
+	s.Cleanup(proxy.Close)
+	s.makeSecret("proxy", map[string][]byte{"address": []byte(proxy.Address("http")), "username": []byte(canaries["user of the proxy"]), "password": []byte(canaries["password of proxy"])})
+	repeats := httptest.NewServer(http.HandlerFunc(repeat))
+	s.Cleanup(repeats.Close)
 	who := []gitserver.CommitOption{gitserver.Author(canaries["author's name"], canaries["author's e-mail"]), gitserver.Message(canaries["commit message"])}
 	files := shop("1", withConfig("config", "secret"))
 	files["deploy/config.yaml"] = configMap("config", canaries["value of ConfigMap"])
@@ -71,6 +86,10 @@ func TestPersonalDataAndCredentialsStayWhereTheyAre(t *testing.T) {
 	s.trackUntil("shop", "AuthenticationFailed", func(t *v1alpha1.ReleaseTrack) bool {
 		return condition(t.Status.Conditions, v1alpha1.SourceFetchedCondition).Reason == v1alpha1.GitAuthenticationReason
 	})
+	s.patchTrack("shop", `{"spec":{"source":{"proxySecretRef":{"name":"proxy"},"url":"`+s.git.HTTPSURL(s.ns)+`"}}}`)
+	s.sourceSays("shop", "the proxy ")
+	s.patchTrack("shop", `{"spec":{"source":{"proxySecretRef":null,"secretRef":{"name":"git"},"url":"`+repeats.URL+`/shop.git"}}}`)
+	s.sourceSays("shop", "you sent")
 	s.patchTrack("shop", `{"spec":{"pin":"`+first+`"}}`)
 	s.live(first)
 
@@ -89,12 +108,29 @@ func TestPersonalDataAndCredentialsStayWhereTheyAre(t *testing.T) {
 			s.Errorf("%s: nothing was found to look at: %q", place, text)
 		}
 		for what, value := range canaries {
-			if strings.Contains(text, value) {
+			if strings.Contains(text, value) || strings.Contains(text, hex.EncodeToString([]byte(value))) {
 				s.Errorf("%s is in %s", what, place)
 			}
 		}
 	}
 	s.onlyInSecrets()
+}
+
+// repeat is a Git server that says what it was sent, in several ways.
+func repeat(w http.ResponseWriter, r *http.Request) {
+	user, password, _ := r.BasicAuth()
+	text := "ERR you sent " + r.Header.Get("Authorization") + " " + url.QueryEscape(user+":"+password) + " " + hex.EncodeToString([]byte(password)) + " http://" + user + ":" + password + "@host/ "
+	w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+	_, _ = fmt.Fprintf(w, "%04x%s", len(text)+4, text)
+}
+
+// sourceSays waits until the condition SourceFetched of a track is False with some words.
+func (s *story) sourceSays(track, words string) {
+	s.Helper()
+	s.trackUntil(track, words, func(t *v1alpha1.ReleaseTrack) bool {
+		c := condition(t.Status.Conditions, v1alpha1.SourceFetchedCondition)
+		return c.Status == metav1.ConditionFalse && strings.Contains(c.Message, words)
+	})
 }
 
 // onlyInSecrets: the value of a Secret is in the applied Secret, and in no object of another kind that the story has made.

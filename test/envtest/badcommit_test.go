@@ -65,6 +65,17 @@ func TestBadCommit(t *testing.T) {
 			options: []gitserver.CommitOption{gitserver.Symlink("deploy/link.yaml")},
 			reason:  render.ReasonNotRegularFile, words: []string{"deploy/link.yaml"},
 		},
+		"submodule": {
+			files:   map[string]string{"deploy/base": strings.Repeat("ab", 20), ".gitmodules": "[submodule \"base\"]\n\tpath = deploy/base\n\turl = https://git.example.test/base.git\n"},
+			options: []gitserver.CommitOption{gitserver.Submodule("deploy/base")},
+			reason:  render.ReasonNotRegularFile, words: []string{"deploy/base", "submodule", "copy what is needed into the repository"},
+		},
+		"submodule that a kustomization uses": {
+			files: map[string]string{"vendor/base": strings.Repeat("ab", 20), "deploy/kustomization.yaml": "resources: [../vendor/base]\n",
+				".gitmodules": "[submodule \"../../x\"]\n\tpath = vendor/base\n\turl = file:///etc\n"},
+			options: []gitserver.CommitOption{gitserver.Submodule("vendor/base")},
+			reason:  render.ReasonNotRegularFile, words: []string{"vendor/base", "submodule", "copy what is needed"},
+		},
 		"path that is gone": {
 			files: map[string]string{"elsewhere/a.yaml": "a"}, options: []gitserver.CommitOption{gitserver.Delete("deploy")},
 			reason: render.ReasonPathNotFound, words: []string{"deploy"},
@@ -93,6 +104,16 @@ func TestBadCommit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A submodule that the path does not use is nobody's business, and .gitmodules is a file like any other.
+func TestSubmoduleElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	files := shop("web", "2")
+	files["vendor/base"], files[".gitmodules"] = strings.Repeat("ab", 20), "[submodule \"--upload-pack=x\"]\n\tpath = ../../x\n\turl = ext::sh -c id\n"
+	files["deploy/.gitmodules"] = "not even this"
+	s.live(s.commit(files, gitserver.Submodule("vendor/base")))
 }
 
 // Several commits in one push: each has its outcome, also those passed over on the way to a bad one.

@@ -63,6 +63,20 @@ func durationRows(good, bad []any) (ok, refused []any) {
 	return good, append([]any{"-1h", "9999999h", "1y", "5", "", " 1h", "1h ", "1d", "1.5.5h", "h", "+1h", "1m1h1x", long(40), 60, true}, bad...)
 }
 
+// webhookRows are webhooks that a track takes, and that it does not.
+func webhookRows() (good, bad []any) {
+	hook := func(provider any, secret any) any { return map[string]any{"provider": provider, "secretRef": secret} }
+	named := map[string]any{"name": "hook"}
+	good = []any{nil}
+	for _, p := range []string{"GitHub", "GitLab", "Gitea", "Forgejo", "Generic"} {
+		good = append(good, hook(p, named))
+	}
+	return good, []any{"GitHub", []any{}, map[string]any{}, map[string]any{"provider": "GitHub"}, map[string]any{"secretRef": named}, hook(nil, named), hook("GitHub", nil),
+		hook("github", named), hook("", named), hook("Gogs", named), hook("Bitbucket", named), hook(5, named), hook("GitHub", "hook"), hook("GitHub", map[string]any{}),
+		hook("GitHub", map[string]any{"name": ""}), hook("GitHub", map[string]any{"name": long(254)}), hook("GitHub", map[string]any{"name": "hook", "namespace": "other"}),
+		map[string]any{"provider": "GitHub", "secretRef": named, "token": "x"}}
+}
+
 // Every field of a track's spec with values that are taken and values that are refused.
 func TestTrackValidation(t *testing.T) {
 	t.Parallel()
@@ -72,6 +86,7 @@ func TestTrackValidation(t *testing.T) {
 		return row{g, b}
 	}
 	goodReferences, badReferences := nameReferenceRows()
+	goodHooks, badHooks := webhookRows()
 	rows := map[string]row{
 		"spec.interval":                    duration([]any{"1s", "1m", "1h30m", "24h", "1.5h", "1500ms"}, []any{"0", "0s", "999ms", "24h1s", "25h"}),
 		"spec.timeout":                     duration([]any{"1s", "60s", "10m"}, []any{"0", "0s", "500ms", "10m1s", "1h"}),
@@ -120,18 +135,24 @@ func TestTrackValidation(t *testing.T) {
 			[]any{"./", ".", "deploy", "./deploy", "deploy/", "a/b/c", "a..b", "..a", nil},
 			[]any{"/", "/etc", "..", "../", "../x", "a/../b", "a/..", "./..", long(1025)},
 		},
-		"spec.source.ref.branch":     {[]any{"main", "feature/a-b", "release-1.x", nil}, []any{"-x", "a b", "a..b", "a\nb", "a~1", "a:b", long(256)}},
-		"spec.source.ref.tag":        {[]any{"v1.0.0", "release/1", nil}, []any{"-x", "a b", "a..b", "a^", long(256)}},
-		"spec.source.ref.semver":     {[]any{">=1.2.0 <2", "1.x", "^2", "~1.2 || 3.*", nil}, []any{long(256), 2}},
-		"spec.source.ref.name":       {[]any{"refs/heads/main", "refs/pull/420/head", nil}, []any{"main", "heads/main", "refs/", "refs/heads/../../config", "refs/a b", "refs/" + long(256)}},
-		"spec.source.ref.commit":     {[]any{strings.Repeat("a1", 20), nil}, []any{"abc", strings.Repeat("A", 40), strings.Repeat("g", 40), strings.Repeat("a", 41)}},
-		"spec.source.secretRef":      {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, map[string]any{"name": "../other/git"}, "git"}},
-		"metadata.name":              {[]any{"shop", "a", long(40)}, []any{"shop.eu", long(41), "Shop", "-shop"}},
-		"spec.unknown":               {nil, []any{"x"}},
-		"spec.source.unknown":        {nil, []any{"x"}},
-		"spec.source.ref.unknown":    {nil, []any{"x"}},
-		"spec.source.secretRef.kind": {nil, []any{"Secret"}},
-		"spec.source.verify":         {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
+		"spec.source.ref.branch":          {[]any{"main", "feature/a-b", "release-1.x", nil}, []any{"-x", "a b", "a..b", "a\nb", "a~1", "a:b", long(256)}},
+		"spec.source.ref.tag":             {[]any{"v1.0.0", "release/1", nil}, []any{"-x", "a b", "a..b", "a^", long(256)}},
+		"spec.source.ref.semver":          {[]any{">=1.2.0 <2", "1.x", "^2", "~1.2 || 3.*", nil}, []any{long(256), 2}},
+		"spec.source.ref.name":            {[]any{"refs/heads/main", "refs/pull/420/head", nil}, []any{"main", "heads/main", "refs/", "refs/heads/../../config", "refs/a b", "refs/" + long(256)}},
+		"spec.source.ref.commit":          {[]any{strings.Repeat("a1", 20), nil}, []any{"abc", strings.Repeat("A", 40), strings.Repeat("g", 40), strings.Repeat("a", 41)}},
+		"spec.source.secretRef":           {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, map[string]any{"name": "../other/git"}, "git"}},
+		"spec.source.proxySecretRef":      {[]any{map[string]any{"name": "proxy"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "proxy", map[string]any{"name": "proxy", "namespace": "other"}}},
+		"spec.source.proxySecretRef.name": {}, // tested with the object
+		"spec.source.rewrittenHistory":    {[]any{"Stall", "Follow", nil}, []any{"", "stall", "Ignore", true}},
+		"metadata.name":                   {[]any{"shop", "a", long(40)}, []any{"shop.eu", long(41), "Shop", "-shop"}},
+		"spec.unknown":                    {nil, []any{"x"}},
+		"spec.source.unknown":             {nil, []any{"x"}},
+		"spec.source.ref.unknown":         {nil, []any{"x"}},
+		"spec.source.secretRef.kind":      {nil, []any{"Secret"}},
+		"spec.source.verify":              {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
+		"spec.source.webhook":             {goodHooks, badHooks},
+		// tested with the whole, because both are required
+		"spec.source.webhook.provider": {}, "spec.source.webhook.secretRef.name": {},
 	}
 	strict := client.WithFieldValidation(suite.api, "Strict")
 	try := func(path string, value any) error {
@@ -189,7 +210,7 @@ func TestTrackDefaults(t *testing.T) {
 			}
 			want := map[string]any{
 				"interval": "1m", "timeout": "60s", "serviceAccountName": "deployer", "deletionPolicy": "Delete", "drift": "Replace",
-				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}},
+				"source": map[string]any{"url": "https://git.example/shop.git", "path": "./", "ref": map[string]any{}, "rewrittenHistory": "Stall"},
 				"rollout": map[string]any{"progressDeadline": "10m", "drain": "30s", "keepFailed": "0s", "terminationDeadline": "10m",
 					"promotion": "Automatic", "overlap": "0s", "observe": "0s"},
 				"gates":   map[string]any{"images": "Resolve", "hardening": "Warn"},

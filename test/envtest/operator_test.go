@@ -16,6 +16,7 @@ import (
 
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
 
@@ -33,6 +34,8 @@ type operatorOptions struct {
 	transport func(http.RoundTripper) http.RoundTripper
 	// floor is what --min-gate-images and --min-gate-hardening say.
 	floor policy.Floor
+	// noLoopback refuses the servers of the test, as the operator does by default.
+	noLoopback bool
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
 }
@@ -67,7 +70,7 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	if err != nil {
 		t.Fatal(err)
 	}
-	git, err := gitsource.NewStore(opts.storage)
+	git, err := gitsource.NewStore(opts.storage, gitsource.WithDialer(outbound.New(outbound.Options{AllowLoopback: !opts.noLoopback})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,9 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// maxCachedObject keeps single large objects from emptying the cache.
-const maxCachedObject = 256 << 10
+// maxCachedObject keeps single large objects from emptying the cache. A folder of 20,000 entries, which a chain of deltas leads to at
+// every commit, is kept.
+const maxCachedObject = 1 << 20
 
 // Cache is a small memory of resolved objects, shared by all repositories of a process so that its size does not grow
 // with their number. What it is for: trees and commits that a walk reads again, and bases of delta chains.

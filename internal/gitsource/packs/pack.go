@@ -14,7 +14,6 @@ import (
 	"sync"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 )
@@ -193,7 +192,7 @@ func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte,
 		if size > maxResolved {
 			return 0, nil, tooLarge(size)
 		}
-		if content, err = packfile.PatchDelta(content, chain[i].delta); err != nil {
+		if content, err = patch(content, chain[i].delta); err != nil {
 			return 0, nil, corrupt("delta does not fit its base", err)
 		}
 		cache.put(cacheKey{p, chain[i].offset}, typ, content)
@@ -252,6 +251,7 @@ type inflater struct {
 
 // inflate returns the first n bytes of the stream at an offset; the whole stream's checksum is left to the object id.
 func (p *pack) inflate(offset, n int64) ([]byte, error) {
+	inflations.Add(1)
 	z := inflaters.Get().(*inflater)
 	defer inflaters.Put(z)
 	z.buf.Reset(io.NewSectionReader(p.f, offset, p.size-idSize-offset))

@@ -20,16 +20,16 @@ func (c *Config) classify(ctx context.Context, doing string, err error) error {
 	if err == nil || fault.Reason(err) != "" {
 		return err
 	}
-	where := c.URL.Host
+	if e := c.proxyFault(ctx, doing, err); e != nil {
+		return e
+	}
+	where := c.URL.Host + c.through()
 	fail := func(k *fault.Kind, format string, args ...any) error {
 		text := fmt.Sprintf("%s from %s: %s", doing, where, fmt.Sprintf(format, args...))
 		return fault.New(k, text, err)
 	}
 	var remote *remoteError
 	var unknownCA x509.UnknownAuthorityError
-	var badHost x509.HostnameError
-	var badCert x509.CertificateInvalidError
-	var badTLS *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var refused *outbound.RefusedAddressError
 	var dns *net.DNSError
@@ -41,22 +41,31 @@ func (c *Config) classify(ctx context.Context, doing string, err error) error {
 		return fail(fault.InvalidURL, "%s", refused)
 	case errors.As(err, &unknownCA):
 		return fail(fault.Certificate, "certificate signed by an unknown authority; put its CA into ca.crt of the Secret")
-	case errors.As(err, &badHost), errors.As(err, &badCert), errors.As(err, &badTLS):
+	case isCertificate(err):
 		return fail(fault.Certificate, "certificate refused: %s", fault.Scrub(err.Error(), c.secrets()...))
 	case errors.As(err, &record):
 		return fail(fault.Server, "no TLS spoken there; should the URL begin with http?")
 	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return fail(fault.Unreachable, "no complete answer in time")
 	case errors.As(err, &dns):
-		return fail(fault.Unreachable, "name %q cannot be resolved: %s", dns.Name, dns.Err)
+		return fail(fault.Unreachable, "name %q cannot be resolved: %s", dns.Name, fault.Scrub(dns.Err))
 	case errors.As(err, &op) && op.Op == "dial":
-		return fail(fault.Unreachable, "no connection: %s", fault.Scrub(op.Err.Error()))
+		return fail(fault.Unreachable, "no connection: %s", fault.Scrub(op.Err.Error(), c.secrets()...))
 	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fail(fault.Unreachable, "the connection ended before the answer was complete")
 	default:
 		return fail(fault.Server, "the answer is not Git's (%s); check the URL",
 			fault.Scrub(err.Error(), c.secrets()...))
 	}
+}
+
+// isCertificate: a certificate was not believed.
+func isCertificate(err error) bool {
+	var badTLS *tls.CertificateVerificationError
+	var unknownCA x509.UnknownAuthorityError
+	var badHost x509.HostnameError
+	var badCert x509.CertificateInvalidError
+	return errors.As(err, &badTLS) || errors.As(err, &unknownCA) || errors.As(err, &badHost) || errors.As(err, &badCert)
 }
 
 func isTimeout(err error) bool {

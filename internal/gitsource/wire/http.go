@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
-	"github.com/stele-dev/stele/internal/outbound"
 )
+
+// maxTransports bounds what rotated certificates and proxies leave behind.
+const maxTransports = 1000
 
 // HTTP makes HTTP clients. Clients with the same trust and proxy share their connections, whatever repository and
 // credentials they are for, so that a poll finds an open connection.
@@ -33,11 +35,9 @@ func (h *HTTP) Client(c *Config) (Client, error) {
 		return nil, err
 	}
 	return &httpClient{
-		config: c,
-		base:   strings.TrimSuffix(c.URL.String(), "/"),
-		client: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // never followed: the credentials are for the host in the spec
-		}},
+		config:    c,
+		base:      strings.TrimSuffix(c.URL.String(), "/"),
+		transport: t,
 	}, nil
 }
 
@@ -67,16 +67,22 @@ func (h *HTTP) transport(c *Config) (*http.Transport, error) {
 		conf.Certificates = []tls.Certificate{pair}
 	}
 	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         outbound.Dialer.DialContext,
-		TLSClientConfig:     conf,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 8,
-		IdleConnTimeout:     5 * time.Minute, // longer than a usual poll interval
-		DisableCompression:  true,            // packs are compressed, listings are short
+		Proxy:                  c.Dialer.Proxy,
+		DialContext:            c.Dialer.DialContext,
+		OnProxyConnectResponse: checkConnect,
+		TLSClientConfig:        conf,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    8,
+		MaxResponseHeaderBytes: 256 << 10,
+		IdleConnTimeout:        5 * time.Minute, // longer than a usual poll interval
+		DisableCompression:     true,            // packs are compressed, listings are short
 	}
 	if c.Proxy != nil {
 		t.Proxy = http.ProxyURL(c.Proxy)
+	}
+	if len(h.transports) >= maxTransports { // of Secrets that were replaced, most likely; who has one keeps it
+		h.closeIdle()
+		h.transports = nil
 	}
 	if h.transports == nil {
 		h.transports = map[[sha256.Size]byte]*http.Transport{}
@@ -89,6 +95,10 @@ func (h *HTTP) transport(c *Config) (*http.Transport, error) {
 func (h *HTTP) CloseIdle() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.closeIdle()
+}
+
+func (h *HTTP) closeIdle() {
 	for _, t := range h.transports {
 		t.CloseIdleConnections()
 	}
@@ -97,7 +107,8 @@ func (h *HTTP) CloseIdle() {
 type httpClient struct {
 	config *Config
 	base   string
-	client *http.Client
+	// transport, not a client: a redirect is never followed, because the credentials are for the host in the spec.
+	transport http.RoundTripper
 
 	mu   sync.Mutex
 	caps *advert // what a version 2 server said it can do; saves the first request of every poll
@@ -213,7 +224,7 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 	case c.config.Username != "" || c.config.Password != "":
 		req.SetBasicAuth(c.config.Username, c.config.Password)
 	}
-	res, err := c.client.Do(req) //nolint:bodyclose // the caller closes what wraps it
+	res, err := c.transport.RoundTrip(req) //nolint:bodyclose // the caller closes what wraps it
 	if err != nil {
 		return nil, err
 	}
@@ -229,10 +240,13 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 func (c *httpClient) check(res *http.Response, want string) error {
 	host := c.config.URL.Host
 	fail := func(k *fault.Kind, format string, args ...any) error {
-		return fault.New(k, host+" "+fmt.Sprintf(format, args...), nil)
+		return fault.New(k, host+" "+fmt.Sprintf(format, args...)+c.config.through(), nil)
 	}
 	code := res.StatusCode
+	p, named := c.config.via()
 	switch {
+	case code == http.StatusProxyAuthRequired && p != nil && c.config.URL.Scheme == "http":
+		return fault.New(fault.Authentication, fmt.Sprintf("the proxy %s %s (HTTP 407); check username and password in %s", p.Host, wantsOrRefuses(p), named), nil)
 	case code == http.StatusUnauthorized && c.config.Token == "" && c.config.Username == "":
 		return fail(fault.Authentication, "wants credentials (HTTP 401); name a Secret, or check that the repository exists")
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:

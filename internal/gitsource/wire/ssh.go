@@ -93,7 +93,7 @@ func (c *sshClient) open(ctx context.Context) (*sshSession, error) {
 	if c.config.URL.Port() == "" {
 		address = net.JoinHostPort(c.config.URL.Hostname(), "22")
 	}
-	conn, err := dialVia(ctx, c.config.Proxy, address)
+	conn, err := c.config.dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,9 @@ func (c *sshClient) open(ctx context.Context) (*sshSession, error) {
 
 func (c *sshClient) start(s *sshSession, address string) error {
 	var hostKey error
+	safe := ssh.SupportedAlgorithms() // the library's own default has some that are not safe any more
 	conf := &ssh.ClientConfig{
+		Config:            ssh.Config{KeyExchanges: safe.KeyExchanges, Ciphers: safe.Ciphers, MACs: safe.MACs},
 		User:              c.config.Username,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(c.config.Signer)},
 		HostKeyAlgorithms: c.config.HostKeyAlgorithms,
@@ -120,14 +122,17 @@ func (c *sshClient) start(s *sshSession, address string) error {
 	conn, channels, requests, err := ssh.NewClientConn(s.conn, address, conf)
 	switch {
 	case hostKey != nil:
-		return fault.New(fault.HostKey, fmt.Sprintf("the host key of %s is not in known_hosts of the Secret; "+
-			"compare its fingerprint with the operator of the server before you add it", address), hostKey)
+		return fault.New(fault.HostKey, fmt.Sprintf("%s is not trusted: %s; compare the fingerprint with the operator of the server "+
+			"before you put the key into known_hosts", address, hostKey), nil)
 	case err != nil && strings.Contains(err.Error(), "unable to authenticate"):
 		return fault.New(fault.Authentication, fmt.Sprintf("%s refuses the key; add its public half there, or check "+
 			"identity of the Secret", address), err)
 	case err != nil && strings.Contains(err.Error(), "no common algorithm for host key"):
-		return fault.New(fault.HostKey, fmt.Sprintf("%s has no host key of a type that known_hosts of the Secret names",
-			address), err)
+		return fault.New(fault.HostKey, fmt.Sprintf("%s has no host key of a type that known_hosts of the Secret has for it (asked for: %s); "+
+			"add its other keys with ssh-keyscan, and compare their fingerprints", address, strings.Join(c.config.HostKeyAlgorithms, ", ")), err)
+	case err != nil && strings.Contains(err.Error(), "no common algorithm"):
+		return fault.New(fault.Server, fmt.Sprintf("%s offers only ways to exchange keys, to encrypt or to authenticate messages that are no longer "+
+			"safe; the server has to be updated", address), err)
 	case err != nil:
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 // Ref is one line of a listing.
@@ -65,21 +67,26 @@ type Config struct {
 	HostKeyAlgorithms []string
 	// Proxy: http, https or socks5. Nil takes the proxy of the environment, for HTTP only.
 	Proxy *url.URL
+	// Dialer connects, and knows which addresses are refused and which proxy the environment has.
+	Dialer *outbound.Dialer
 }
 
 // secrets are the values that never may be in a message.
 func (c *Config) secrets() []string {
-	list := []string{c.Password, c.Token}
-	if c.Password != "" {
-		list = append(list, c.Username+":"+c.Password)
-		if len(c.Username) > 3 { // not "git": that is a word of every message
-			list = append(list, c.Username)
+	var list []string
+	add := func(user, password string) {
+		if password != "" {
+			list = append(list, user+":"+password, password)
+		}
+		if user != "git" { // a word of every message; any other may be the name of a person
+			list = append(list, user)
 		}
 	}
-	if c.Proxy != nil {
-		if password, ok := c.Proxy.User.Password(); ok {
-			list = append(list, password, c.Proxy.User.String())
-		}
+	add("git", c.Token)
+	add(c.Username, c.Password)
+	if p, _ := c.via(); p != nil && p.User != nil {
+		password, _ := p.User.Password()
+		add(p.User.Username(), password)
 	}
 	return list
 }

@@ -66,6 +66,11 @@ func Delete(paths ...string) CommitOption {
 // Symlink makes the path a symbolic link to what is given as its content.
 func Symlink(path string) CommitOption { return func(c *commitSpec) { c.modes[path] = "120000" } }
 
+// Submodule makes the path a submodule at the commit that is given as its content, which is nowhere.
+func Submodule(path string) CommitOption { return func(c *commitSpec) { c.modes[path] = gitlink } }
+
+const gitlink = "160000"
+
 // Executable makes the path an executable file.
 func Executable(path string) CommitOption { return func(c *commitSpec) { c.modes[path] = "100755" } }
 
@@ -121,6 +126,10 @@ func (c *commitSpec) stream(files map[string]string) []byte {
 		mode := c.modes[path]
 		if mode == "" {
 			mode = "100644"
+		}
+		if mode == gitlink {
+			fmt.Fprintf(&b, "M %s %s %s\n", mode, files[path], path)
+			continue
 		}
 		fmt.Fprintf(&b, "M %s inline %s\n", mode, path)
 		data(files[path])

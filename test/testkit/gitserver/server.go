@@ -28,6 +28,7 @@ type Server struct {
 	hostKey    ssh.Signer
 	clientKey  []byte // PEM of the key that SSH accepts
 	clientPub  ssh.PublicKey
+	sshConfig  func(*ssh.Config)
 
 	log requestLog
 
@@ -52,6 +53,20 @@ func BearerToken(token string) Option { return func(s *Server) { s.token = token
 
 // ProtocolV0 makes the server deaf to protocol version 2, as old servers are.
 func ProtocolV0() Option { return func(s *Server) { s.oldOnly = true } }
+
+// HostKey is what the server proves itself with over SSH. Default: an ed25519 key of its own.
+func HostKey(key ssh.Signer) Option { return func(s *Server) { s.hostKey = key } }
+
+// AuthorizedKey is the one key that may log in over SSH. SSHSecret then has no identity that fits.
+func AuthorizedKey(key ssh.PublicKey) Option {
+	return func(s *Server) { s.clientPub, s.clientKey = key, nil }
+}
+
+// SSHConfig changes what the server offers over SSH.
+func SSHConfig(change func(*ssh.Config)) Option { return func(s *Server) { s.sshConfig = change } }
+
+// NewAuthority gives the server another certificate, of another CA.
+func NewAuthority() Option { return func(s *Server) { s.tls = nil } }
 
 // UploadPack answers git-upload-pack over SSH in place of git, for the paths for which it returns true: a server that misbehaves. reset
 // breaks the connection.
@@ -79,9 +94,6 @@ func New(dir string, options ...Option) (*Server, error) {
 		return nil, fmt.Errorf("git has no http-backend: %w", err)
 	}
 	if err := os.MkdirAll(root, 0o755); err != nil {
-		return nil, err
-	}
-	if s.tls, err = newAuthority(); err != nil {
 		return nil, err
 	}
 	if err := s.newKeys(); err != nil {
@@ -157,6 +169,18 @@ func (s *Server) HTTPSecret() map[string][]byte {
 		data["username"], data["password"] = []byte(s.user), []byte(s.pass)
 	}
 	return data
+}
+
+// Restart stops the server, changes it and starts it again at the same addresses.
+func (s *Server) Restart(options ...Option) error {
+	s.Stop()
+	for _, o := range options {
+		o(s)
+	}
+	if err := s.newKeys(); err != nil {
+		return err
+	}
+	return s.Start()
 }
 
 // Start listens again on the addresses it had before.

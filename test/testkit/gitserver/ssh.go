@@ -16,14 +16,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// newKeys makes the host key and the one key that may log in.
-func (s *Server) newKeys() error {
-	_, host, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
+// newKeys makes what is missing of the certificate, the host key and the one key that may log in.
+func (s *Server) newKeys() (err error) {
+	if s.tls == nil {
+		if s.tls, err = newAuthority(); err != nil {
+			return err
+		}
 	}
-	if s.hostKey, err = ssh.NewSignerFromKey(host); err != nil {
-		return err
+	if s.hostKey == nil {
+		_, host, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		if s.hostKey, err = ssh.NewSignerFromKey(host); err != nil {
+			return err
+		}
+	}
+	if s.clientPub != nil {
+		return nil
 	}
 	pub, client, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -58,6 +68,9 @@ func (s *Server) serveSSH(l net.Listener) {
 		}
 		return nil, errors.New("unknown key")
 	}}
+	if s.sshConfig != nil {
+		s.sshConfig(&conf.Config)
+	}
 	conf.AddHostKey(s.hostKey)
 	for {
 		conn, err := l.Accept()
