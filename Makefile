@@ -89,7 +89,7 @@ lint: ## Lint the code.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster, with the race detector.
-	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench)
+	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench -e /test/hostile$$)
 
 .PHONY: test-env
 test-env: ## Run the tests against a real API server.
@@ -97,7 +97,7 @@ test-env: ## Run the tests against a real API server.
 
 .PHONY: test-e2e
 test-e2e: bin/stele ## Run the tests on the embedded cluster.
-	go test -count=1 -p 1 -timeout 25m -v ./test/e2e/... ./test/bench/...
+	go test -count=1 -p 1 -timeout 25m -v ./test/e2e/... ./test/hostile ./test/bench/...
 
 .PHONY: test-cluster
 test-cluster: ## Test the embedded cluster itself.

@@ -1,10 +1,12 @@
 package gitsource
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
+	"unicode"
 
 	"github.com/fluxcd/pkg/git"
 	"golang.org/x/crypto/ssh"
@@ -45,6 +47,9 @@ func AuthFromSecret(rawURL string, data map[string][]byte) (*Auth, error) {
 		if len(data[pair[0]]) > 0 && len(data[pair[1]]) == 0 {
 			return nil, missingKey(pair[1], u.Scheme)
 		}
+	}
+	if bytes.ContainsFunc(data["bearerToken"], unicode.IsControl) { // no header can hold one; often it is the end of a file
+		return nil, fault.New(fault.InvalidSecret, "bearerToken of the Secret holds a line break or another control character", nil)
 	}
 	options, err := git.NewAuthOptions(*u, data)
 	if err != nil {

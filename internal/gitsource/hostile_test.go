@@ -141,3 +141,14 @@ func TestHostileWebServer(t *testing.T) {
 		t.Errorf("%d requests went to where a redirect led", n)
 	}
 }
+
+// A token that was read from a file often has the file's last line break. No header can hold it.
+func TestTokenWithLineBreak(t *testing.T) {
+	for _, token := range []string{canaryToken + "\n", "\r" + canaryToken, canaryToken + "\x00"} {
+		_, err := gitsource.AuthFromSecret("https://git.example/x.git", map[string][]byte{"bearerToken": []byte(token)})
+		wantKind(t, err, gitsource.ErrInvalidSecret)
+		if !strings.Contains(err.Error(), "bearerToken") {
+			t.Errorf("does not name the key: %v", err)
+		}
+	}
+}

@@ -140,7 +140,7 @@ func TestTrackValidation(t *testing.T) {
 		"spec.source.ref.semver":          {[]any{">=1.2.0 <2", "1.x", "^2", "~1.2 || 3.*", nil}, []any{long(256), 2}},
 		"spec.source.ref.name":            {[]any{"refs/heads/main", "refs/pull/420/head", nil}, []any{"main", "heads/main", "refs/", "refs/heads/../../config", "refs/a b", "refs/" + long(256)}},
 		"spec.source.ref.commit":          {[]any{strings.Repeat("a1", 20), nil}, []any{"abc", strings.Repeat("A", 40), strings.Repeat("g", 40), strings.Repeat("a", 41)}},
-		"spec.source.secretRef":           {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "git"}},
+		"spec.source.secretRef":           {[]any{map[string]any{"name": "git"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, map[string]any{"name": "../other/git"}, "git"}},
 		"spec.source.proxySecretRef":      {[]any{map[string]any{"name": "proxy"}, nil}, []any{map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}, "proxy", map[string]any{"name": "proxy", "namespace": "other"}}},
 		"spec.source.proxySecretRef.name": {}, // tested with the object
 		"spec.source.rewrittenHistory":    {[]any{"Stall", "Follow", nil}, []any{"", "stall", "Ignore", true}},

@@ -174,8 +174,12 @@ func Trees(of Files) map[string]Case {
 	})
 	with("200000-files", Case{Reason: limit, Refused: true}, func(p *Pack, _ []Entry) []Entry {
 		var entries []Entry
+		var ids []string // not one for each file: it is the files that count
+		for i := range 10_000 {
+			ids = append(ids, p.Add(Blob, fmt.Appendf(nil, "# %d", i)))
+		}
 		for i := range 200_000 {
-			entries = append(entries, Entry{"100644", fmt.Sprintf("%06d.yaml", i), p.Add(Blob, fmt.Appendf(nil, "# %d", i))})
+			entries = append(entries, Entry{"100644", fmt.Sprintf("%06d.yaml", i), ids[i%len(ids)]})
 		}
 		return entries
 	})
