@@ -12,6 +12,8 @@ IMG ?= stele.local/stele:$(VERSION)
 # The image's name and tag. A colon before the last slash belongs to a port.
 IMG_TAG = $(lastword $(subst :, ,$(notdir $(IMG))))
 IMG_NAME = $(patsubst %:$(IMG_TAG),%,$(IMG))
+# What is installed: config/default, or a kustomization with it, such as config/default-webhook.
+CONFIG ?= config/default
 PLATFORMS ?= linux/$(shell go env GOARCH)
 PUSH ?= false
 
@@ -67,7 +69,7 @@ image: ## Build the container image with ko: an OCI layout in dist/image. No Doc
 .PHONY: build-installer
 build-installer: ## Write one YAML that installs everything: dist/install.yaml.
 	mkdir -p dist
-	go run ./hack/installer --image $(IMG) config/default > dist/install.yaml
+	go run ./hack/installer --image $(IMG) $(CONFIG) > dist/install.yaml
 
 ##@ Check
 
@@ -151,9 +153,9 @@ run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONF
 	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 --allow-loopback $(RUN_ARGS)
 
 .PHONY: deploy
-deploy: ## Apply config/default with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...
+deploy: ## Apply CONFIG (config/default) with IMG: make deploy IMG=registry/stele:tag KUBECONFIG=...
 	@$(NEED_CLUSTER)
-	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side $(AS_INSTALLER) -f -
+	go run ./hack/installer --image $(IMG) $(CONFIG) | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) apply --server-side $(AS_INSTALLER) -f -
 
 .PHONY: onboard
 onboard: ## Let the operator work in a namespace, which is made if missing: make onboard NAMESPACE=shop (NAME, KUBECONFIG as above).
@@ -170,7 +172,7 @@ undeploy: ## Remove what deploy applied; workloads stay.
 	@$(NEED_CLUSTER)
 	@# The CRDs first: the operator must still be there to let go of tracks and releases.
 	KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found --timeout 2m $(AS_INSTALLER) -k config/crd
-	go run ./hack/installer --image $(IMG) config/default | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found $(AS_INSTALLER) -f -
+	go run ./hack/installer --image $(IMG) $(CONFIG) | KUBECONFIG=$(KUBECONFIG) $(KUBECTL) delete --ignore-not-found $(AS_INSTALLER) -f -
 
 .PHONY: clean
 clean: ## Remove build results. Clusters are stopped with cluster-down.

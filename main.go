@@ -25,6 +25,7 @@ import (
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
 // version is set by the build.
@@ -122,6 +123,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	}
 	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
+	}
+	hooks := opts.webhook
+	hooks.Secrets, hooks.Pushed = live, tracks.Git.Pushed
+	if err := receiver.Setup(ctx, mgr, hooks); err != nil {
+		return fmt.Errorf("set up the webhook receiver: %w", err)
 	}
 	return setupProbes(mgr)
 }

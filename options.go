@@ -25,12 +25,14 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
+	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
 // options are the flags of the operator. Where Flux has the flag, it is Flux's.
 type options struct {
 	metricsAddr, healthAddr string
 	pprofAddr               string
+	webhook                 receiver.Config
 	leaderElection          bool
 	namespace, storage      string
 	gitCache                byteSize
@@ -97,6 +99,9 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
 	flags.StringVar(&o.pprofAddr, "pprof-addr", "", "address of the profiling endpoint, for developers; default: none")
+	flags.StringVar(&o.webhook.Addr, "webhook-addr", "", "address on which Git servers tell of pushes, such as :9292; default: none")
+	flags.StringVar(&o.webhook.CertFile, "webhook-tls-cert", "", "file with the certificate of --webhook-addr, read again when it changes; default: plain HTTP, for an Ingress that ends TLS")
+	flags.StringVar(&o.webhook.KeyFile, "webhook-tls-key", "", "file with the key of --webhook-tls-cert")
 	flags.BoolVar(&o.leaderElection, "enable-leader-election", false, "let one of several replicas work at a time")
 	flags.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, for archives and leases; default: that of its pod")
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")

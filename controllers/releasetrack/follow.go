@@ -275,7 +275,11 @@ func (r *Reconciler) lookWhenDue(ctx context.Context, s *scope) {
 		}
 		return
 	}
-	if err := r.readCredentials(ctx, s, &req); err != nil {
+	err := r.readCredentials(ctx, s, &req)
+	if err == nil {
+		err = r.readSigners(ctx, s, &req)
+	}
+	if err != nil {
 		r.Git.refuse(req, err)
 		gitLooks.WithLabelValues(sourceReason(err)).Inc()
 		s.track.Status.LastHandledReconcileAt = cut(req.token, 256)

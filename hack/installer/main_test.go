@@ -85,7 +85,7 @@ func TestNamespaceComesFirst(t *testing.T) {
 }
 
 func TestEveryFolderRenders(t *testing.T) {
-	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "namespace", "admission", "default"} {
+	for _, folder := range []string{"crd", "rbac", "manager", "network-policy", "prometheus", "samples", "namespace", "admission", "default", "default-webhook"} {
 		if len(objects(t, folder)) == 0 {
 			t.Errorf("config/%s holds nothing", folder)
 		}

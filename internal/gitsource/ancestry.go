@@ -22,13 +22,7 @@ func (r *Repository) Contains(ctx context.Context, tip, commit string) (bool, er
 	if err != nil {
 		return false, err
 	}
-	w := &walker{repo: r}
-	start := plumbing.NewHash(commit)
-	line, found, err := w.line(ctx, at, start)
-	if found || err != nil {
-		return found, err
-	}
-	_, err = w.merged(ctx, at, line, start)
+	_, _, err = (&walker{repo: r}).way(ctx, at, plumbing.NewHash(commit))
 	if errors.Is(err, fault.NotAncestor) {
 		return false, nil
 	}
@@ -49,7 +43,7 @@ func (r *Repository) Fork(ctx context.Context, seen, tip string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	line, _, err := (&walker{repo: r}).line(ctx, to, plumbing.ZeroHash)
+	line, _, err := (&walker{repo: r}).line(ctx, to, plumbing.ZeroHash, maxLine)
 	if err != nil {
 		return "", err
 	}
@@ -70,12 +64,12 @@ func (r *Repository) newestOf(
 	ctx context.Context, from *object.Commit, line []*object.Commit, place map[plumbing.Hash]int,
 ) (*object.Commit, error) {
 	var best *object.Commit
-	queue, seen := &commitQueue{slim(from)}, map[plumbing.Hash]bool{from.Hash: true}
+	queue, seen := &commitQueue{{Commit: slim(from)}}, map[plumbing.Hash]bool{from.Hash: true}
 	for queue.Len() > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		c := heap.Pop(queue).(*object.Commit)
+		c := heap.Pop(queue).(*visit)
 		if best != nil && c.Committer.When.Before(best.Committer.When) {
 			break
 		}
@@ -97,7 +91,7 @@ func (r *Repository) newestOf(
 			if err != nil {
 				return nil, fmt.Errorf("at commit %s: %w", c.Hash, err)
 			}
-			heap.Push(queue, slim(parent))
+			heap.Push(queue, &visit{Commit: slim(parent)})
 		}
 	}
 	return best, nil

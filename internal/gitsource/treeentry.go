@@ -2,6 +2,7 @@ package gitsource
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -24,6 +25,9 @@ type treeEntry struct {
 	id   plumbing.Hash
 }
 
+// minEntry is the size of the smallest entry: mode, a name of one byte, id.
+const minEntry = len("40000 n\x00") + 20
+
 // modes are the entry modes that Git writes, and 100664, which old versions wrote. Anything else is refused: clients
 // disagree about what it means.
 var modes = map[string]fs.FileMode{
@@ -36,42 +40,58 @@ var modes = map[string]fs.FileMode{
 }
 
 // parseTree reads a tree object and checks it as git fsck would, from the raw bytes: go-git's decoder folds unusual
-// modes into usual ones and accepts any name and order. The result is sorted by name.
+// modes into usual ones and accepts any name and order. The result is sorted by name. A folder may have 200,000 entries
+// and is read at every commit that changes it: names are parts of one string, and no entry is copied.
 func parseTree(raw []byte) ([]treeEntry, error) {
-	var list []treeEntry
-	previous := ""
-	seen := map[string]bool{}
-	for len(raw) > 0 {
-		mode, rest, ok1 := bytes.Cut(raw, []byte{' '})
-		name, rest, ok2 := bytes.Cut(rest, []byte{0})
+	list := make([]treeEntry, 0, len(raw)/minEntry)
+	for text := string(raw); len(text) > 0; {
+		mode, rest, ok1 := strings.Cut(text, " ")
+		name, rest, ok2 := strings.Cut(rest, "\x00")
 		if !ok1 || !ok2 || len(rest) < 20 {
 			return nil, unsafe("the folder's object is malformed")
 		}
-		e := treeEntry{name: string(name), id: plumbing.Hash(rest[:20])}
-		raw = rest[20:]
+		e := treeEntry{name: name}
+		copy(e.id[:], rest[:20])
+		text = rest[20:]
 		var known bool
-		if e.mode, known = modes[string(mode)]; !known {
-			return nil, unsafe("entry %q has the mode %q, which is none of Git's", clip(e.name), clip(string(mode)))
+		if e.mode, known = modes[mode]; !known {
+			return nil, unsafe("entry %q has the mode %q, which is none of Git's", clip(name), clip(mode))
 		}
-		if why := badName(e.name); why != "" {
-			return nil, unsafe("entry %q is refused: %s", clip(e.name), why)
+		if why := badName(name); why != "" {
+			return nil, unsafe("entry %q is refused: %s", clip(name), why)
 		}
-		if seen[e.name] {
-			return nil, unsafe("there are two entries %q", clip(e.name))
+		if n := len(list); n > 0 && gitOrder(list[n-1], e) > 0 {
+			return nil, unsafe("entry %q is not in Git's order", clip(name))
 		}
-		seen[e.name] = true
-		key := e.name // Git sorts a folder as if its name ended with a slash
-		if e.mode.IsDir() {
-			key += "/"
-		}
-		if key < previous {
-			return nil, unsafe("entry %q is not in Git's order", clip(e.name))
-		}
-		previous = key
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b treeEntry) int { return strings.Compare(a.name, b.name) })
+	for i := 1; i < len(list); i++ {
+		if list[i].name == list[i-1].name {
+			return nil, unsafe("there are two entries %q", clip(list[i].name))
+		}
+	}
 	return list, nil
+}
+
+// gitOrder compares as Git sorts: a folder as if its name ended with a slash.
+func gitOrder(a, b treeEntry) int {
+	n := min(len(a.name), len(b.name))
+	if c := strings.Compare(a.name[:n], b.name[:n]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.after(n), b.after(n))
+}
+
+// after is what follows the first n bytes of a name in Git's order.
+func (e treeEntry) after(n int) byte {
+	switch {
+	case len(e.name) > n:
+		return e.name[n]
+	case e.mode.IsDir():
+		return '/'
+	}
+	return 0
 }
 
 // badName says why a name is refused, or "". The rules are those that keep a name from meaning something else on some
@@ -88,6 +108,8 @@ func badName(name string) string {
 		return "it holds a path separator"
 	case isDotGit(name):
 		return "it stands for a repository's own folder"
+	case printable(name):
+		return ""
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) {
@@ -95,6 +117,16 @@ func badName(name string) string {
 		}
 	}
 	return ""
+}
+
+// printable: nothing but ASCII that can be seen. Most names are.
+func printable(name string) bool {
+	for i := range len(name) {
+		if name[i] < ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // isDotGit finds ".git" also where a file system would read it so: without regard to case, as NTFS short name, with

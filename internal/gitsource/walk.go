@@ -16,6 +16,9 @@ import (
 const (
 	// maxLine is how many commits of a first-parent line are looked at.
 	maxLine = 10_000
+	// nearLine is how many of them are looked at before it is asked whether the last seen commit is in the history at all: more is
+	// seldom pushed at once.
+	nearLine = 256
 	// maxGraph is how many commits are looked at, over all parents, to find where a merged commit came in.
 	maxGraph = 50_000
 )
@@ -68,14 +71,9 @@ func (r *Repository) Walk(
 		return WalkResult{}, invalidRef("commit %q is not 40 hex", fault.Scrub(from))
 	}
 	start := plumbing.NewHash(from)
-	line, found, err := w.line(ctx, tip, start)
+	line, found, err := w.way(ctx, tip, start)
 	if err != nil {
 		return WalkResult{}, err
-	}
-	if !found {
-		if line, err = w.merged(ctx, tip, line, start); err != nil {
-			return WalkResult{}, err
-		}
 	}
 	bounded := !found && len(line) >= maxLine
 	result, err := w.changes(ctx, line, start, !found && !bounded, max)
@@ -139,9 +137,31 @@ func (w *walker) differ(a, b *object.Commit) (bool, error) {
 	return pa != pb, err
 }
 
+// way is the part of the first-parent line from tip down that has start in its history, without start, newest first; found says whether
+// start is on the line itself. What it takes depends on how far away start is, not on how long the line is.
+func (w *walker) way(ctx context.Context, tip *object.Commit, start plumbing.Hash) (line []*object.Commit, found bool, err error) {
+	line, found, err = w.line(ctx, tip, start, nearLine)
+	if found || err != nil {
+		return line, found, err
+	}
+	above, err := w.above(ctx, tip, start)
+	limit := errors.Is(err, fault.Limit) // on a straight line it may be found all the same
+	if err != nil && !limit {
+		return nil, false, err
+	}
+	if len(line) == nearLine && (limit || above[line[nearLine-1].Hash]) {
+		line, found, lineErr := w.line(ctx, tip, start, maxLine)
+		if found || lineErr != nil {
+			return line, found, lineErr
+		}
+		return cut(line, above), false, err
+	}
+	return cut(line, above), false, err
+}
+
 // line is the first-parent line from tip down to start (exclusive), newest first; found says whether it got there.
 func (w *walker) line(
-	ctx context.Context, tip *object.Commit, start plumbing.Hash,
+	ctx context.Context, tip *object.Commit, start plumbing.Hash, most int,
 ) (line []*object.Commit, found bool, err error) {
 	for at := tip; ; {
 		if err := ctx.Err(); err != nil {
@@ -151,7 +171,7 @@ func (w *walker) line(
 			return line, true, nil
 		}
 		line = append(line, slim(at))
-		if len(at.ParentHashes) == 0 || len(line) >= maxLine {
+		if len(at.ParentHashes) == 0 || len(line) >= most {
 			return line, false, nil
 		}
 		if at, err = w.repo.commit(at.ParentHashes[0]); err != nil {
@@ -167,27 +187,30 @@ func slim(c *object.Commit) *object.Commit {
 	return s
 }
 
-// merged cuts the line down to the commits that have start in their history. It walks the graph once, newest commits
-// first, notes who is whose child, and follows the children of start upwards.
-func (w *walker) merged(
-	ctx context.Context, tip *object.Commit, line []*object.Commit, start plumbing.Hash,
-) ([]*object.Commit, error) {
-	g := graph{children: map[plumbing.Hash][]plumbing.Hash{}, seen: map[plumbing.Hash]bool{}}
+// above are start and the commits from tip down that have it in their history: none is fault.NotAncestor. It walks the graph once, newest
+// commits first, notes who is whose child, and follows the children of start upwards.
+func (w *walker) above(ctx context.Context, tip *object.Commit, start plumbing.Hash) (map[plumbing.Hash]bool, error) {
 	if has, err := w.repo.packs.Has(start); err != nil || !has {
 		return nil, errors.Join(err, notAncestor(start, tip.Hash))
 	}
+	g := newGraph()
 	if err := g.explore(ctx, w.repo, tip, start); err != nil {
 		return nil, err
 	}
 	above := g.descendants(start)
+	if !above[tip.Hash] {
+		return nil, notAncestor(start, tip.Hash)
+	}
+	return above, nil
+}
+
+// cut cuts the line down to its commits that are above.
+func cut(line []*object.Commit, above map[plumbing.Hash]bool) []*object.Commit {
 	n := 0
 	for n < len(line) && above[line[n].Hash] {
 		n++
 	}
-	if n == 0 {
-		return nil, notAncestor(start, tip.Hash)
-	}
-	return line[:n], nil
+	return line[:n]
 }
 
 func notAncestor(from, to plumbing.Hash) error {

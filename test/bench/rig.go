@@ -58,26 +58,27 @@ type stage struct {
 	git       *gitserver.Server
 	op        *testkit.Operator
 	proxy     *proxy // nil: the operator talks to the API server directly
-	token     int
+	// kubeconfig is the operator's, and home has its cache and its log.
+	kubeconfig, home string
+	token            int
 }
 
 // newStage starts the Git server and the operator. counted puts the proxy between the operator and the API server.
 func (r *rig) newStage(ctx context.Context, name string, counted bool) (*stage, error) {
 	r.stages++
 	s := &stage{rig: r, namespace: fmt.Sprintf("bench-%s-%d", name, r.stages)}
-	dir := filepath.Join(r.dir, s.namespace)
+	s.home = filepath.Join(r.dir, s.namespace)
 	var err error
-	if s.git, err = gitserver.New(filepath.Join(dir, "git")); err != nil {
+	if s.git, err = gitserver.New(filepath.Join(s.home, "git")); err != nil {
 		return nil, err
 	}
 	if err := s.makeTenant(ctx); err != nil {
 		return nil, errors.Join(err, s.end(ctx))
 	}
-	kubeconfig, err := s.operatorKubeconfig(ctx, dir, counted)
-	if err != nil {
+	if s.kubeconfig, err = s.operatorKubeconfig(ctx, counted); err != nil {
 		return nil, errors.Join(err, s.end(ctx))
 	}
-	if s.op, err = testkit.StartOperator(ctx, r.operator, kubeconfig, dir, r.args...); err != nil {
+	if s.op, err = testkit.StartOperator(ctx, r.operator, s.kubeconfig, s.home, r.args...); err != nil {
 		return nil, errors.Join(err, s.end(ctx))
 	}
 	return s, nil
@@ -85,18 +86,27 @@ func (r *rig) newStage(ctx context.Context, name string, counted bool) (*stage, 
 
 // operatorKubeconfig leads to the API server with the operator's own identity, which the admission policies know; counted: through
 // the proxy.
-func (s *stage) operatorKubeconfig(ctx context.Context, dir string, counted bool) (string, error) {
+func (s *stage) operatorKubeconfig(ctx context.Context, counted bool) (string, error) {
 	if !counted {
-		return s.cluster.OperatorKubeconfig(ctx, filepath.Join(dir, "kubeconfig"))
+		return s.cluster.OperatorKubeconfig(ctx, filepath.Join(s.home, "kubeconfig"))
 	}
 	config, err := s.cluster.OperatorConfig(ctx)
 	if err != nil {
 		return "", err
 	}
-	if s.proxy, err = startProxy(config, dir); err != nil {
+	if s.proxy, err = startProxy(config, s.home); err != nil {
 		return "", err
 	}
 	return s.proxy.kubeconfig, nil
+}
+
+// restart ends the operator and starts it again over the same cache.
+func (s *stage) restart(ctx context.Context) error {
+	err := s.op.Stop()
+	if err == nil {
+		s.op, err = testkit.StartOperator(ctx, s.operator, s.kubeconfig, s.home, s.args...)
+	}
+	return err
 }
 
 // makeTenant makes the namespace with the service account that bounds the releases, and the Secret for Git over HTTPS.

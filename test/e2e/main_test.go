@@ -42,6 +42,8 @@ var suite struct {
 	film    *film
 	dir     string
 	binary  string
+	// hooks is the address on which the operator is told of pushes.
+	hooks string
 
 	mu       sync.Mutex
 	operator *testkit.Operator
@@ -117,6 +119,9 @@ func setUp(ctx context.Context) error {
 	if err := os.WriteFile(suite.binary, data, 0o755); err != nil {
 		return err
 	}
+	if suite.hooks, err = testkit.FreeAddress(); err != nil {
+		return err
+	}
 	if suite.cluster, err = testkit.StartCluster(ctx, clusterPrefix+strconv.Itoa(os.Getpid()), os.Stderr); err != nil {
 		return err
 	}
@@ -132,7 +137,7 @@ func setUp(ctx context.Context) error {
 
 // startOperator starts the one operator that serves all stories, with the log and the Git cache of the one before it.
 func startOperator(ctx context.Context) error {
-	o, err := operatorIn(ctx, filepath.Join(suite.dir, "operator"))
+	o, err := operatorIn(ctx, filepath.Join(suite.dir, "operator"), "--webhook-addr", suite.hooks)
 	suite.mu.Lock()
 	suite.operator = o
 	suite.mu.Unlock()

@@ -33,17 +33,20 @@ func BuildOperator(ctx context.Context) (string, error) {
 	return out, nil
 }
 
+// memoryLimit is what config/manager/deployment.yaml sets: the operator's garbage collector keeps below the limit of its pod.
+const memoryLimit = "GOMEMLIMIT=430MiB"
+
 // StartOperator starts the binary with a kubeconfig, see Cluster.OperatorKubeconfig, and waits until it is healthy. dir holds its log
 // and its Git cache; a second start with the same dir finds the cache of the first. Servers of tests are on loopback, which it is let to.
 func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...string) (*Operator, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	metrics, err := freeAddr()
+	metrics, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	health, err := freeAddr()
+	health, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +58,7 @@ func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...
 	defer func() { _ = log.Close() }()
 	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--metrics-addr", metrics,
 		"--health-addr", health, "--storage-path", filepath.Join(dir, "store"), "--allow-loopback"}, args...)...)
-	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, memoryLimit)
 	o.cmd.Stdout, o.cmd.Stderr = log, log
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := o.cmd.Start(); err != nil {
@@ -123,7 +126,8 @@ func (o *Operator) signal(sig syscall.Signal) error {
 	}
 }
 
-func freeAddr() (string, error) {
+// FreeAddress is an address on loopback that nobody listens on.
+func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err

@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 )
@@ -201,7 +200,7 @@ func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte,
 			return 0, nil, &fault.LimitError{What: "work to put an object together from its deltas", Limit: maxWork, Actual: work, Unit: "bytes"}
 		}
 		w.carry(size)
-		if content, err = packfile.PatchDelta(content, chain[i].delta); err != nil {
+		if content, err = patch(content, chain[i].delta); err != nil {
 			return 0, nil, corrupt("delta does not fit its base", err)
 		}
 		chain[i].delta = nil
@@ -296,6 +295,7 @@ type inflater struct {
 
 // inflate returns the first n bytes of the stream at an offset; the whole stream's checksum is left to the object id.
 func (p *pack) inflate(offset, n int64) ([]byte, error) {
+	inflations.Add(1)
 	z := inflaters.Get().(*inflater)
 	defer inflaters.Put(z)
 	z.buf.Reset(io.NewSectionReader(p.f, offset, p.size-idSize-offset))

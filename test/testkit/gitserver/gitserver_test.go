@@ -110,3 +110,36 @@ func TestCommit(t *testing.T) {
 		t.Error("a repository outside of the folder was made")
 	}
 }
+
+// A repository that has grown has the history and the files that were asked for, and goes on from there.
+func TestGrow(t *testing.T) {
+	server, err := gitserver.New(t.TempDir())
+	check(t, err)
+	defer server.Close()
+	repo, err := server.CreateRepo("r")
+	check(t, err)
+	g := gitserver.Growth{Files: 30, FileSize: 200, Commits: 44}
+	check(t, repo.Grow(g))
+	_, err = repo.Commit(map[string]string{"a": "1"})
+	check(t, err)
+	for args, want := range map[string]string{
+		"rev-list --count main":                "45",
+		"rev-list --count --merges main":       "4",
+		"rev-list --count --first-parent main": "37",
+		"for-each-ref --format=%(refname)":     "refs/heads/main",
+		"cat-file -s main:" + g.Path(29):       "200",
+	} {
+		got, err := repo.Git(strings.Split(args, " ")...)
+		if got != want || err != nil {
+			t.Errorf("%s: got %q, %v; want %q", args, got, err, want)
+		}
+	}
+	files, err := repo.Git("ls-tree", "-r", "--name-only", "main")
+	check(t, err)
+	if n := len(strings.Split(files, "\n")); n != 31 {
+		t.Errorf("%d files, want 31", n)
+	}
+	if _, err := repo.Git("fsck", "--strict"); err != nil {
+		t.Error(err)
+	}
+}
