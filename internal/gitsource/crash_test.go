@@ -188,6 +188,9 @@ func TestWhateverAKillLeaves(t *testing.T) {
 					t.Errorf("left: %s", path)
 				}
 			}
+			if n := len(glob(t, repo, "objects/pack/*.pack")); name == "first pack there, list empty" && n != 1 {
+				t.Errorf("%d packs: it was not begun anew", n)
+			}
 			if out, err := gitFsckPartial(repo); err != nil {
 				t.Errorf("git does not like the cache: %v: %s", err, out)
 			}

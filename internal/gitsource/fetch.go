@@ -273,6 +273,7 @@ func notGiven(remote Remote, ref Ref, rev Revision) error {
 // receive fetches a pack and stores it. Only the indexing waits for a place: a server that hangs must not keep the
 // fetches of other repositories waiting.
 func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wire.Request, limits packs.Limits) error {
+	asked := time.Now()
 	stream, err := e.client.Fetch(ctx, req)
 	if err != nil {
 		return err
@@ -290,14 +291,22 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	defer func() { _ = download.Close() }()
 	place, err := s.lanes.enter(ctx, e.server, download.Size())
 	if err != nil {
-		return fault.New(fault.Unreachable, "fetched, but not indexed in time: too many fetches at once", err)
+		return notInTime(err)
 	}
 	defer place.leave()
+	begun := time.Now()
 	_, skipped, err := download.Install(ctx, place.pace)
+	if end, _ := ctx.Deadline(); err != nil && ctx.Err() != nil && end.Sub(begun) < end.Sub(asked)/2 {
+		return notInTime(err) // not the pack's fault: most of the time was spent before
+	}
 	if err == nil && skipped > 0 {
 		err = repo.markPartial()
 	}
 	return adviseClone(err, req, limits)
+}
+
+func notInTime(cause error) error {
+	return fault.New(fault.Unreachable, "fetched, but not indexed in time: the server is slow, or there are too many fetches at once", cause)
 }
 
 // adviseClone says what to do about a repository that is too large as a whole.

@@ -122,7 +122,7 @@ func scanObject(scanner *packfile.Scanner, allow func(int64) error) (e entry, er
 		return e, fmt.Errorf("unknown object type %d", h.Type)
 	}
 	e.offset = h.Offset
-	var sink io.Writer = io.Discard
+	sink := io.Discard
 	var hasher plumbing.Hasher
 	if !h.Type.IsDelta() {
 		hasher = plumbing.NewHasher(h.Type, h.Length)
