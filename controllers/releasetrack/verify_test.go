@@ -96,6 +96,7 @@ func (w *signedWorld) look() []*v1alpha1.ImmutableRelease {
 	if err := errors.Join(w.r.readCredentials(w.Context(), s, &req), w.r.readSigners(w.Context(), s, &req)); err != nil {
 		w.Fatal(err)
 	}
+	req.fresh = true
 	found, err := w.r.Git.look(w.Context(), req)
 	if err != nil {
 		w.Fatal(err)

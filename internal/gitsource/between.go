@@ -87,7 +87,7 @@ func (b *between) push(c *object.Commit, known bool) {
 	if !known {
 		b.open[c.Hash] = true
 	}
-	heap.Push(&b.queue, slim(c))
+	heap.Push(&b.queue, &visit{Commit: slim(c)})
 }
 
 // walk goes down both histories at once, newest commits first, until all that is left is known, and older than what was found.
@@ -96,7 +96,7 @@ func (b *between) walk(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c := heap.Pop(&b.queue).(*object.Commit)
+		c := heap.Pop(&b.queue).(*visit)
 		if len(b.open) == 0 && (len(b.found) == 0 || c.Committer.When.Before(b.oldest)) {
 			return nil
 		}
