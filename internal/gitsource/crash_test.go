@@ -132,7 +132,7 @@ func TestWhateverAKillLeaves(t *testing.T) {
 		"pack named, index not":                   func(s map[string]string) { s[idx[:len(idx)-4]+".tmp_idx"] = s[idx]; delete(s, idx) },
 		"pack there, not in the list":             func(s map[string]string) { s["packed-refs"] = states[len(states)-2]["packed-refs"] },
 		"list half written":                       func(s map[string]string) { s["packed-refs.new"] = s["packed-refs"][:60] },
-		"first pack there, list empty":            func(s map[string]string) { s["packed-refs"] = "" },
+		"first pack there, list empty":            func(s map[string]string) { clear(s); maps.Copy(s, states[3]); s["packed-refs"] = "" },
 		"joining":                                 func(s map[string]string) { s["objects/pack/tmp_pack_1"] = joined[join+".pack"][:1000] },
 		"joined pack named, its index not":        func(s map[string]string) { s[join+".pack"] = joined[join+".pack"] },
 		"joined, and nothing removed":             func(s map[string]string) { maps.Copy(s, joined) },
