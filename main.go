@@ -101,7 +101,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err != nil {
 		return fmt.Errorf("set up the client: %w", err)
 	}
-	git, err := gitsource.NewStore(filepath.Join(opts.storage, "git"), opts.network.sourceOptions()...)
+	git, err := gitsource.NewStore(filepath.Join(opts.storage, "git"), append(opts.network.sourceOptions(), gitsource.WithMaxBytes(int64(opts.gitCache)))...)
 	if err != nil {
 		return fmt.Errorf("set up the Git cache: %w", err)
 	}

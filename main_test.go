@@ -5,10 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-
-	"github.com/spf13/pflag"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
@@ -36,6 +35,27 @@ func TestFindKinds(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestGitCacheSize(t *testing.T) {
+	for text, want := range map[string]int64{"": 3 << 30, "256Mi": 256 << 20, "10Gi": 10 << 30, "1000000000": 1_000_000_000} {
+		flags, o := pflag.NewFlagSet("", pflag.ContinueOnError), options{}
+		o.register(flags)
+		var args []string
+		if text != "" {
+			args = []string{"--git-cache-size", text}
+		}
+		if err := flags.Parse(args); err != nil || int64(o.gitCache) != want {
+			t.Errorf("%q: %d, %v", text, o.gitCache, err)
+		}
+	}
+	for text, says := range map[string]string{"lots": "500Mi or 3Gi", "255Mi": "256Mi", "0": "256Mi", "-1Gi": "256Mi", "3GB": "500Mi or 3Gi"} {
+		flags, o := pflag.NewFlagSet("", pflag.ContinueOnError), options{}
+		o.register(flags)
+		if err := flags.Parse([]string{"--git-cache-size", text}); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "git-cache-size") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }
 

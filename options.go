@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -33,6 +35,7 @@ type options struct {
 	webhook                 receiver.Config
 	leaderElection          bool
 	namespace, storage      string
+	gitCache                byteSize
 	createNamespace         bool
 	concurrent, gitWorkers  int
 	qps                     float32
@@ -68,6 +71,30 @@ func (f *networkFlags) sourceOptions() []gitsource.Option {
 	return []gitsource.Option{gitsource.WithDialer(dialer), gitsource.WithPlainCredentials(f.plainCredentials)}
 }
 
+// byteSize is a flag in the form of a Kubernetes quantity.
+type byteSize int64
+
+// minGitCache leaves a repository room for 64 MiB.
+const minGitCache = 256 << 20
+
+func (b *byteSize) Set(text string) error {
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		return errors.New("give a size such as 500Mi or 3Gi")
+	}
+	if q.Value() < minGitCache {
+		return errors.New("at least 256Mi are needed: one repository may take a quarter of it")
+	}
+	*b = byteSize(q.Value())
+	return nil
+}
+
+func (b *byteSize) String() string {
+	return resource.NewQuantity(int64(*b), resource.BinarySI).String()
+}
+
+func (b *byteSize) Type() string { return "size" }
+
 func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&o.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
@@ -79,6 +106,8 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.namespace, "namespace", "", "the operator's own namespace, for archives and leases; default: that of its pod")
 	flags.BoolVar(&o.createNamespace, "create-namespace", false, "make the operator's namespace when it does not exist (development)")
 	flags.StringVar(&o.storage, "storage-path", filepath.Join(os.TempDir(), "stele"), "folder for caches; it can be lost")
+	o.gitCache = gitsource.DefaultMaxBytes
+	flags.Var(&o.gitCache, "git-cache-size", "most that the cached Git repositories may take on disk, such as 3Gi; leave a quarter of the volume free beside it")
 	flags.IntVar(&o.concurrent, "concurrent", 8, "tracks that are worked on at a time")
 	flags.IntVar(&o.gitWorkers, "git-workers", 4, "repositories that are walked and rendered at a time; waiting for a server takes no place")
 	flags.Float32Var(&o.qps, "kube-api-qps", -1, "requests a second to the API server; negative: no limit but that of its API Priority and Fairness")

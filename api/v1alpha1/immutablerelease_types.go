@@ -129,7 +129,8 @@ type ReleaseSource struct {
 // ReleaseInput is something that shaped a release besides the commit.
 type ReleaseInput struct {
 	// name of the input: path (spec.source.path), renderer (the version of the rendering), and where they were set ignore,
-	// nameReferences and gates (of the spec of the track).
+	// nameReferences and gates (of the spec of the track). A release that is refused for its signatures has verification too: mode, keys
+	// and signers of that check; with others the commit is looked at again.
 	// +kubebuilder:validation:MaxLength=63
 	// +required
 	Name string `json:"name"`

@@ -19,6 +19,8 @@ const maxSequence = 1_000_000_000_000
 type chain struct {
 	releases []*v1alpha1.ImmutableRelease
 	inputs   []v1alpha1.ReleaseInput
+	// check is the digest of the check of signatures that the look has made; "": none.
+	check string
 }
 
 func (c *chain) add(r *v1alpha1.ImmutableRelease) { c.releases = append(c.releases, r) }
@@ -61,11 +63,13 @@ func (r *Reconciler) chain(ctx context.Context, s *scope, inputs []v1alpha1.Rele
 	return c, nil
 }
 
-// find returns the release of a commit with the same inputs, one that has content or a refusal before one that was passed over.
+// find returns the release of a commit with the same inputs, one that has content or a refusal before one that was passed over. One that
+// was refused for its signatures counts only while the check would be the same today.
 func (c *chain) find(commit string) *v1alpha1.ImmutableRelease {
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range c.releases {
-		if r.Spec.Source.Commit == commit && release.SameInputs(r.Spec.Inputs, c.inputs) && (found == nil || r.Spec.Digest != "" || r.Spec.Refusal != nil) {
+		check := release.UnverifiedBy(r)
+		if r.Spec.Source.Commit == commit && release.SameInputs(r.Spec.Inputs, c.inputs) && (check == "" || check == c.check) && (found == nil || r.Spec.Digest != "" || r.Spec.Refusal != nil) {
 			found = r
 		}
 	}

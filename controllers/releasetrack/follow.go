@@ -67,6 +67,7 @@ type look struct {
 
 // NewFollower makes a follower. workers is the number of repositories that are walked and rendered at a time.
 func NewFollower(store *gitsource.Store, clock kube.Clock, workers int) *Follower {
+	gitCache.store.Store(store)
 	return &Follower{store: store, clock: clock, turns: newTurns(workers), events: make(chan event.GenericEvent, 1024),
 		tracks: map[types.NamespacedName]*following{}}
 }
@@ -274,7 +275,11 @@ func (r *Reconciler) lookWhenDue(ctx context.Context, s *scope) {
 		}
 		return
 	}
-	if err := r.readCredentials(ctx, s, &req); err != nil {
+	err := r.readCredentials(ctx, s, &req)
+	if err == nil {
+		err = r.readSigners(ctx, s, &req)
+	}
+	if err != nil {
 		r.Git.refuse(req, err)
 		gitLooks.WithLabelValues(sourceReason(err)).Inc()
 		s.track.Status.LastHandledReconcileAt = cut(req.token, 256)

@@ -119,6 +119,7 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 	if err != nil {
 		return "", err
 	}
+	chain.check = l.found.check
 	head := ""
 	for i, commit := range l.found.commits {
 		content := rendered{}
@@ -137,7 +138,7 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 
 // ensureRelease returns the release of a commit, making it when it is not there.
 func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered, newest bool) (*v1alpha1.ImmutableRelease, error) {
-	if existing := c.find(commit.Commit); existing != nil && (!newest || existing.Spec.Digest != "" || existing.Spec.Refusal != nil) {
+	if existing := c.find(commit.Commit); existing != nil && (!newest || stands(existing, content)) {
 		if s.releases[existing.Name] == nil {
 			s.addRelease(existing.DeepCopy())
 		}
@@ -175,6 +176,15 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 	}
 	c.add(rel)
 	return rel, nil
+}
+
+// stands: a release that is there answers for what the newest commit holds now. One from before signatures were asked for does not answer
+// for a commit that has none; one whose signatures were checked is not checked again.
+func stands(rel *v1alpha1.ImmutableRelease, content rendered) bool {
+	if rel.Spec.Digest == "" && rel.Spec.Refusal == nil {
+		return false
+	}
+	return !content.unverified || rel.Spec.Verification != nil || release.UnverifiedBy(rel) != ""
 }
 
 // forged: a release that has never run says that it is of a commit, and its content is another one, though nothing else shapes it.
@@ -248,7 +258,11 @@ func (r *Reconciler) asMade(ctx context.Context, s *scope, rel *v1alpha1.Immutab
 }
 
 func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered) (*v1alpha1.ImmutableRelease, error) {
-	name, refusal := c.name(s.track.Name, commit.Commit)
+	named := *c
+	if content.unverified {
+		named.inputs = release.Unverified(c.inputs, c.check)
+	}
+	name, refusal := named.name(s.track.Name, commit.Commit)
 	findings := append(slices.Clone(content.findings), historyFindings(l.found)...)
 	if refusal != nil {
 		findings = append([]policy.Finding{refusedBy(refusal)}, findings...)
@@ -259,7 +273,7 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.track.Namespace, Name: name,
 			Labels: map[string]string{v1alpha1.TrackLabel: s.track.Name}, Finalizers: []string{v1alpha1.ReleaseFinalizer}},
 		Spec: v1alpha1.ImmutableReleaseSpec{
-			Track: s.track.Name, Sequence: 1, Inputs: c.inputs, Refusal: refusal, Findings: policy.API(findings, maxFindings),
+			Track: s.track.Name, Sequence: 1, Inputs: named.inputs, Verification: content.verification, Refusal: refusal, Findings: policy.API(findings, maxFindings),
 			Source: v1alpha1.ReleaseSource{
 				URL: s.track.Spec.Source.URL, Revision: gitsource.Revision{Ref: l.found.revision.Ref, Commit: commit.Commit}.String(),
 				Commit: commit.Commit, Tree: commit.TreeHash, Path: l.request.path, ContentDigest: content.contentDigest,

@@ -43,6 +43,10 @@ type lookRequest struct {
 	accepted string
 	// fresh: what was pushed before the look must be found. Set by the follower.
 	fresh bool
+	// verify says whose signatures are needed; nil: nobody's.
+	verify *verification
+	// unverified is the commit of observed when it was refused for its signatures, and check the digest of that check.
+	unverified, check string
 	// asked identifies spec and annotation that the look answers.
 	asked string
 	// token is the annotation reconcile.fluxcd.io/requestedAt.
@@ -66,6 +70,8 @@ type found struct {
 	accepted string
 	// newest is the content of the last commit.
 	newest rendered
+	// check is the digest of the check of signatures; "": none was asked for.
+	check string
 }
 
 // rendered is what a commit holds: a bundle, or why it is refused.
@@ -77,6 +83,10 @@ type rendered struct {
 	// contentDigest is over the files that were read.
 	contentDigest string
 	refusal       *v1alpha1.ReleaseRefusal
+	// verification is the result of the check of signatures, where it was asked for and passed; unverified: it has refused the commit,
+	// and nothing of it was read.
+	verification *v1alpha1.ReleaseVerification
+	unverified   bool
 	// findings of the gates, those that refuse it included.
 	findings []policy.Finding
 }
@@ -98,7 +108,11 @@ func (r *Reconciler) request(s *scope) lookRequest {
 	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
 	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
 		req.observed, req.complete = observed, true
+		if req.check = release.UnverifiedBy(head); req.check != "" {
+			req.unverified = head.Spec.Source.Commit
+		}
 	}
+	req.verify = verificationOf(s)
 	return req
 }
 
@@ -123,8 +137,9 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &found{revision: rev}
-	unchanged := req.complete && rev == req.observed
+	out := &found{revision: rev, check: req.verify.digest(rev.Tag)}
+	again := req.unverified != "" && req.check != out.check
+	unchanged := req.complete && !again && rev.Ref == req.observed.Ref && rev.Commit == req.observed.Commit
 	if unchanged && req.accepted == "" {
 		out.unchanged = true
 		return out, nil
@@ -143,16 +158,32 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err := walk(ctx, repo, req, out); err != nil {
 		return nil, tookTooLong(err)
 	}
+	if len(out.commits) == 0 && again {
+		refused, err := repo.Meta(req.unverified)
+		if err != nil {
+			return nil, err
+		}
+		out.commits = []gitsource.Meta{refused}
+	}
 	if out.unchanged = unchanged; unchanged || len(out.commits) == 0 {
 		return out, nil
 	}
 	newest := out.commits[len(out.commits)-1]
+	result, refusal, err := req.verify.check(ctx, repo, rev, newest, f.clock.Now())
+	if err != nil {
+		return nil, tookTooLong(err)
+	}
+	if refusal != nil {
+		out.newest = rendered{refusal: refusal, unverified: true, findings: []policy.Finding{refusedBy(refusal)}}
+		return out, nil
+	}
 	tree, err := repo.Tree(newest.Commit)
 	if err != nil {
 		return nil, err
 	}
 	req.renders = &f.renders
 	out.newest, err = renderCommit(tree, req)
+	out.newest.verification = result
 	return out, err
 }
 

@@ -26,7 +26,7 @@ func TestLookPastARefusedCommit(t *testing.T) {
 	first := p.AddCommit(p.AddTree(file("1")))
 	refused := p.AddCommit(p.AddTree(bad, file("1")), first)
 	mended := p.AddCommit(p.AddTree(file("2")), refused)
-	follower := NewFollower(store, nil, 1)
+	follower := NewFollower(store, &setClock{present}, 1)
 	look := func(head string) *found {
 		t.Helper()
 		hostile.Add("shop", &hostileserver.Script{Head: head, Pack: p.Bytes()})

@@ -1,11 +1,14 @@
 package releasetrack
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
 )
 
 // Metrics carry names of tracks and conditions only: no commit, no URL, nobody's name.
@@ -38,7 +41,35 @@ var (
 )
 
 func init() {
-	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, driftFound, integrityFound, rebuilds, rolloutSeconds)
+	metrics.Registry.MustRegister(trackCondition, stepsDone, gitLooks, imagesResolved, driftFound, integrityFound, rebuilds, rolloutSeconds, gitCache)
+}
+
+// gitCache measures the cache of Git repositories that is followed with.
+var gitCache = &cacheCollector{
+	bytes:     prometheus.NewDesc("stele_git_cache_bytes", "What cached Git repositories take on disk, with what is being written.", nil, nil),
+	limit:     prometheus.NewDesc("stele_git_cache_limit_bytes", "What they may take: --git-cache-size.", nil, nil),
+	repos:     prometheus.NewDesc("stele_git_cache_repositories", "Repositories in the cache.", nil, nil),
+	evictions: prometheus.NewDesc("stele_git_cache_evictions_total", "Repositories that had to make room for others; they are fetched as a whole when they are needed again.", nil, nil),
+}
+
+type cacheCollector struct {
+	store                          atomic.Pointer[gitsource.Store]
+	bytes, limit, repos, evictions *prometheus.Desc
+}
+
+// Describe is of prometheus.Collector.
+func (c *cacheCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
+
+// Collect is of prometheus.Collector.
+func (c *cacheCollector) Collect(out chan<- prometheus.Metric) {
+	var stats gitsource.Stats
+	if store := c.store.Load(); store != nil {
+		stats = store.Stats()
+	}
+	out <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(stats.Bytes))
+	out <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(stats.Max))
+	out <- prometheus.MustNewConstMetric(c.repos, prometheus.GaugeValue, float64(stats.Repositories))
+	out <- prometheus.MustNewConstMetric(c.evictions, prometheus.CounterValue, float64(stats.Evictions))
 }
 
 // measured are the conditions that have a metric.

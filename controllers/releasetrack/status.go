@@ -159,6 +159,7 @@ func describeTrack(s *scope, failure error) {
 		status.LastAcceptedHistory = ""
 	}
 	describeSource(s, set)
+	describeVerified(s, set)
 	if s.planned && s.restart() == "" {
 		status.LastHandledRestartAt = cut(s.track.Annotations[v1alpha1.RestartAnnotation], 256)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -12,13 +13,31 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource/wire"
 )
 
-// Limits of a fetch. The first fetch of a repository brings its whole history and is bounded only by the number of its
-// objects, because they are held in memory while it is indexed (40 bytes each).
+// Limits of a fetch. The first fetch of a repository brings its whole history and is bounded by its share of the disk, and by the number of
+// its objects, because they are held in memory while it is indexed (40 bytes each).
 const (
+	maxCloneObjects  = 2_000_000
 	maxFetchPack     = 64 << 20
 	maxFetchInflated = 256 << 20
-	maxFetchObjects  = 2_000_000
+	maxFetchObjects  = 500_000
+	// tooManyPacks: they could not be joined for long, for want of space. The repository is fetched anew.
+	tooManyPacks = 20 * maxPacks
+	// refusedFor is how long the same fetch is not tried again after it has exceeded a limit: it would exceed it again.
+	refusedFor = 10 * time.Minute
 )
+
+// refusal is a fetch that exceeded a limit. It would again, as long as the same is asked for and the same is there.
+type refusal struct {
+	commit  string
+	has     plumbing.Hash
+	timeout time.Duration
+	until   time.Time
+	err     error
+}
+
+func (r refusal) sameAs(o refusal) bool {
+	return r.commit == o.commit && r.has == o.has && r.timeout == o.timeout
+}
 
 // Fetch brings the commit of the revision, with its history, into the cache. Nothing is asked of the server if it is
 // there. What is asked for is that one commit (and the annotated tag that names it), less what the cache has; with
@@ -33,6 +52,7 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if err != nil {
 		return err
 	}
+	s.touch(e)
 	if repo := e.repo.Load(); repo != nil {
 		if done, err := repo.complete(rev); done {
 			return err
@@ -57,11 +77,15 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if done {
 		return err
 	}
-	if err := s.fetch(ctx, e, repo, ref, rev); err != nil {
+	if repo, err = s.fetchWithin(ctx, e, repo, ref, rev, remote.Timeout); err != nil {
 		return err
 	}
 	if done, err = repo.complete(rev); err != nil { // a tag may lead to something else than a commit
 		return err
+	}
+	if !done && repo.suspect.Load() {
+		return fault.New(fault.Corrupt, fmt.Sprintf("what %s has sent of commit %s does not fit together; it is fetched again. If it stays, check it with "+
+			"git fsck on the server", remote, rev.Commit), nil)
 	}
 	if !done {
 		return notGiven(remote, ref, rev)
@@ -69,7 +93,24 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if err := repo.addTip(plumbing.NewHash(rev.Commit)); err != nil {
 		return err
 	}
-	return repo.packs.Merge(maxPacks)
+	s.touch(e)
+	s.merge(ctx, e, repo)
+	return nil
+}
+
+// merge joins packs. That it fails is no failure of the fetch: what was asked for is there.
+func (s *Store) merge(ctx context.Context, e *entry, repo *Repository) {
+	if repo.packs.Count() <= maxPacks {
+		return
+	}
+	place, err := s.lanes.enter(ctx, e.server, 0)
+	if err != nil {
+		return
+	}
+	defer place.leave()
+	if err = repo.packs.Merge(ctx, maxPacks); errors.Is(err, fault.Corrupt) || repo.packs.Count() > tooManyPacks {
+		repo.suspect.Store(true)
+	}
 }
 
 // lock waits for the fetch of the remote that is under way, at most as long as the context lasts.
@@ -100,21 +141,25 @@ func (s *Store) openOrMake(e *entry) (*Repository, error) {
 	var err error
 	switch {
 	case repo == nil:
-		repo, err = openRepository(e.dir, s.cache)
+		repo, err = s.openRepository(e)
 	case repo.suspect.Load():
 		err = fault.Corrupt
 	}
 	if errors.Is(err, fault.Corrupt) {
-		if err := discard(s.dir, e.dir); err != nil {
+		if err := s.discard(e); err != nil {
 			return nil, err
 		}
 		err = errNoRepository
 	}
 	if errors.Is(err, errNoRepository) {
-		if err := makeRepository(s.dir, e.dir); err != nil {
+		if err := (account{s, e}).Take(folderSize); err != nil {
 			return nil, err
 		}
-		repo, err = openRepository(e.dir, s.cache)
+		if err := makeRepository(s.dir, e.dir); err != nil {
+			account{s, e}.Give(folderSize)
+			return nil, err
+		}
+		repo, err = s.openRepository(e)
 	}
 	if err == nil {
 		e.repo.Store(repo)
@@ -122,16 +167,61 @@ func (s *Store) openOrMake(e *entry) (*Repository, error) {
 	return repo, err
 }
 
-func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision) error {
+// discard removes the repository of an entry whose fetching and opening are held.
+func (s *Store) discard(e *entry) error {
+	if repo := e.repo.Swap(nil); repo != nil {
+		repo.packs.Forget()
+	}
+	if err := discard(s.dir, e.dir); err != nil {
+		return err
+	}
+	s.forgetBytes(e)
+	return nil
+}
+
+// fetchWithin fetches, and when the repository has grown beyond its share, with all that was fetched and is not needed any more, does so once
+// more from nothing. What exceeds a limit is not asked for again for a while.
+func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision, timeout time.Duration) (*Repository, error) {
+	haves := repo.haves()
+	if repo.suspect.Load() { // seen only now, while they were read
+		var err error
+		if repo, err = s.openOrMake(e); err != nil {
+			return repo, err
+		}
+		haves = nil
+	}
+	asked := refusal{commit: rev.Commit, has: repo.newestTip(), timeout: timeout}
+	if e.refused.sameAs(asked) && s.now().Before(e.refused.until) {
+		return repo, e.refused.err
+	}
+	err := s.fetch(ctx, e, repo, ref, rev, haves)
+	var share *shareError
+	if errors.Is(err, fault.Limit) && len(haves) > 0 && !errors.As(err, &share) {
+		// Perhaps so much came only because a long piece of history was rewritten and the server no longer knows what was told to it.
+		if deep := repo.deepHaves(ctx); len(deep) > 0 {
+			err = s.fetch(ctx, e, repo, ref, rev, unique(append(haves, deep...)))
+		}
+	}
+	if errors.As(err, &share) && repo.packs.Count() > 0 {
+		repo.suspect.Store(true)
+		if repo, err = s.openOrMake(e); err == nil {
+			err = s.fetch(ctx, e, repo, ref, rev, nil)
+		}
+	}
+	if errors.Is(err, fault.Limit) {
+		asked.until, asked.err = s.now().Add(refusedFor), err
+		e.refused = asked
+	}
+	return repo, err
+}
+
+func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, rev Revision, haves []plumbing.Hash) error {
 	commit := plumbing.NewHash(rev.Commit)
-	req := wire.Request{Wants: []plumbing.Hash{commit}, MaxBlob: MaxFileSize, Haves: repo.haves()}
+	req := wire.Request{Wants: []plumbing.Hash{commit}, MaxBlob: MaxFileSize, Haves: haves}
 	if rev.Tag != "" {
 		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
 	}
-	limits := packs.Limits{Objects: maxFetchObjects}
-	if repo.packs.Count() > 0 {
-		limits.Pack, limits.Inflated = maxFetchPack, maxFetchInflated
-	}
+	limits := s.limits(len(req.Haves) == 0)
 	req.Choose = func(refs []wire.Ref) []plumbing.Hash { return chooseWants(refs, ref, commit) }
 	err := s.receive(ctx, e, repo, req, limits)
 	if ref.Commit == "" || !errors.Is(err, fault.RefNotFound) {
@@ -162,6 +252,15 @@ func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, 
 	return nil
 }
 
+// limits are those of the pack of one fetch.
+func (s *Store) limits(first bool) packs.Limits {
+	share := s.maxBytes / cloneShare
+	if first {
+		return packs.Limits{Pack: share, Inflated: share * inflatedShare, Objects: maxCloneObjects}
+	}
+	return packs.Limits{Pack: min(share, s.maxFetch), Inflated: maxFetchInflated, Objects: maxFetchObjects}
+}
+
 // notGiven is the error of a server that answered, but without the commit.
 func notGiven(remote Remote, ref Ref, rev Revision) error {
 	text := fmt.Sprintf("%s no longer has commit %s of %s; it may have been replaced meanwhile", remote, rev.Commit, ref.describe())
@@ -174,25 +273,47 @@ func notGiven(remote Remote, ref Ref, rev Revision) error {
 // receive fetches a pack and stores it. Only the indexing waits for a place: a server that hangs must not keep the
 // fetches of other repositories waiting.
 func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wire.Request, limits packs.Limits) error {
+	asked := time.Now()
 	stream, err := e.client.Fetch(ctx, req)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = stream.Close() }()
+	if stream.Filtered { // before: what was left out must not look like damage
+		if err := repo.markPartial(); err != nil {
+			return err
+		}
+	}
 	download, err := repo.packs.Download(stream, limits)
 	if err != nil {
-		return err
+		return adviseClone(err, req, limits)
 	}
 	defer func() { _ = download.Close() }()
-	select {
-	case s.index <- struct{}{}:
-		defer func() { <-s.index }()
-	case <-ctx.Done():
-		return fault.New(fault.Unreachable, "fetched, but not indexed in time: too many fetches at once", ctx.Err())
+	place, err := s.lanes.enter(ctx, e.server, download.Size())
+	if err != nil {
+		return notInTime(err)
 	}
-	_, skipped, err := download.Install()
-	if err == nil && (stream.Filtered || skipped > 0) {
+	defer place.leave()
+	begun := time.Now()
+	_, skipped, err := download.Install(ctx, place.pace)
+	if end, _ := ctx.Deadline(); err != nil && ctx.Err() != nil && end.Sub(begun) < end.Sub(asked)/2 {
+		return notInTime(err) // not the pack's fault: most of the time was spent before
+	}
+	if err == nil && skipped > 0 {
 		err = repo.markPartial()
+	}
+	return adviseClone(err, req, limits)
+}
+
+func notInTime(cause error) error {
+	return fault.New(fault.Unreachable, "fetched, but not indexed in time: the server is slow, or there are too many fetches at once", cause)
+}
+
+// adviseClone says what to do about a repository that is too large as a whole.
+func adviseClone(err error, req wire.Request, limits packs.Limits) error {
+	var limit *fault.LimitError
+	if errors.As(err, &limit) && len(req.Haves) == 0 && (limit.Limit == limits.Pack || limit.Limit == limits.Inflated) {
+		limit.Advice = raiseIt
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -21,11 +22,11 @@ import (
 // noise is content that does not compress, the same in every run.
 func noise(seed uint64, n int) string {
 	r := rand.NewPCG(seed, 1)
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint64())
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.BigEndian.AppendUint64(b, r.Uint64())
 	}
-	return string(b)
+	return string(b[:n])
 }
 
 func TestFetchIsIncremental(t *testing.T) {
@@ -171,5 +172,46 @@ func TestPollIsOneSmallRequest(t *testing.T) {
 		if r.In > 300 || r.Out > 300 {
 			t.Errorf("poll took %d bytes out, %d in", r.In, r.Out)
 		}
+	}
+}
+
+// A long piece of history is rewritten, and the server has forgotten the old one: of what was told to it, it knows nothing. Older commits
+// are told then, before so much is refused.
+func TestLongRewriting(t *testing.T) {
+	w := newWorld(t)
+	w.commit(map[string]string{"noise": noise(1, 400_000)})
+	var line []string
+	for n := range 120 {
+		line = append(line, w.commit(map[string]string{"app": fmt.Sprint(n)}))
+	}
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()), gitsource.WithMaxFetch(200_000))
+	ok(t, err)
+	w.store = store
+	w.sync(mainRef)
+	ok(t, w.repo.Branch("main", line[10]))
+	tip := w.commit(map[string]string{"app": "rewritten"})
+	for _, args := range [][]string{{"reflog", "expire", "--expire=now", "--all"}, {"gc", "--prune=now", "--quiet"}} {
+		_, err := w.repo.Git(args...)
+		ok(t, err)
+	}
+	if _, err := w.repo.Git("cat-file", "-e", line[119]); err == nil {
+		t.Fatal("the server has not forgotten: the test sees nothing")
+	}
+	w.server.ResetRequests()
+	if rev := w.sync(mainRef); rev.Commit != tip {
+		t.Fatalf("got %s", rev)
+	}
+	content, err := w.tree(tip).ReadFile("app")
+	if err != nil || string(content) != "rewritten" {
+		t.Errorf("%q, %v", content, err)
+	}
+	var large int
+	for _, r := range w.server.Requests() {
+		if r.Out > 100_000 {
+			large++
+		}
+	}
+	if large != 1 {
+		t.Errorf("it was sent whole %d times; once is what the test wants to see", large)
 	}
 }

@@ -25,9 +25,6 @@ const (
 	objectCache = 8 << 20
 	// maxPacks is how many packs a repository has before those of its fetches are joined.
 	maxPacks = 20
-	// indexers bounds how many received packs are indexed at the same time: that, not waiting for a server, is what
-	// takes memory and processor.
-	indexers = 2
 
 	repoSuffix = ".git"
 	saltFile   = "salt"
@@ -67,10 +64,19 @@ type Store struct {
 	plainCredentials bool
 	http             wire.HTTP
 	cache            *packs.Cache
-	index            chan struct{}
+	lanes            lanes
+	// maxBytes bounds what is on disk.
+	maxBytes int64
+	// maxFetch bounds the pack of a fetch after the first.
+	maxFetch int64
+	now      func() time.Time
+	// evicting is held by the one who makes room.
+	evicting sync.Mutex
 
 	mu      sync.Mutex
 	entries map[string]*entry
+	// bytes on disk, those of all entries together; see space.go.
+	bytes, evictions int64
 }
 
 // entry is one repository.
@@ -78,6 +84,8 @@ type entry struct {
 	name   string // folder name
 	dir    string
 	client wire.Client
+	// server is the host that the client connects to, for lanes.
+	server string
 	// listings are the questions for refs that are under way, or were answered a moment ago.
 	listings listings
 	// fetching is held (by having sent to it) by the one who changes the folder; a channel, so that waiting ends with
@@ -89,6 +97,17 @@ type entry struct {
 	repo atomic.Pointer[Repository]
 	// gone: Retain forgot this entry; there may be another one for the same folder.
 	gone atomic.Bool
+	// used is when the content was last needed, in nanoseconds of Unix time.
+	used atomic.Int64
+	// refused is the last fetch that exceeded a limit. Held by who holds fetching.
+	refused refusal
+
+	// The rest is guarded by the store's mu: bytes on disk, when it last made room for others and what it had then, and when used was
+	// written to disk.
+	bytes   int64
+	evicted time.Time
+	was     int64
+	saved   time.Time
 }
 
 // Option changes a store.
@@ -99,6 +118,15 @@ func WithDialer(d *outbound.Dialer) Option { return func(s *Store) { s.dialer = 
 
 // WithPlainCredentials lets credentials be sent over plain http, where anybody on the way can read them.
 func WithPlainCredentials(allow bool) Option { return func(s *Store) { s.plainCredentials = allow } }
+
+// WithMaxBytes bounds what the store has on disk. Default, also for 0: DefaultMaxBytes.
+func WithMaxBytes(n int64) Option {
+	return func(s *Store) {
+		if n > 0 {
+			s.maxBytes = n
+		}
+	}
+}
 
 // NewStore opens or makes the folder. Half-made repositories of a process that was killed are removed.
 func NewStore(dir string, options ...Option) (*Store, error) {
@@ -126,8 +154,8 @@ func NewStore(dir string, options ...Option) (*Store, error) {
 		return nil, cacheFault("the cache folder cannot be written", err)
 	}
 	s := &Store{
-		dir: dir, salt: salt, cache: packs.NewCache(objectCache), index: make(chan struct{}, indexers),
-		entries: map[string]*entry{},
+		dir: dir, salt: salt, cache: packs.NewCache(objectCache), lanes: newLanes(),
+		maxBytes: DefaultMaxBytes, maxFetch: maxFetchPack, now: time.Now, entries: map[string]*entry{},
 	}
 	for _, o := range options {
 		o(s)
@@ -135,7 +163,7 @@ func NewStore(dir string, options ...Option) (*Store, error) {
 	if s.dialer == nil {
 		s.dialer = outbound.New(outbound.Options{})
 	}
-	return s, nil
+	return s, s.adopt()
 }
 
 // readSalt makes the names of the folders useless for guessing credentials: they are salted digests.
@@ -177,6 +205,7 @@ func (s *Store) Retain(remotes []Remote) (removed int, err error) {
 			removed++
 		}
 	}
+	s.forget(keep)
 	return removed, nil
 }
 
@@ -192,11 +221,33 @@ func (s *Store) remove(name string) (bool, error) {
 		}
 		e.gone.Store(true)
 		delete(s.entries, name)
+		s.count(e, -e.bytes)
+		if repo := e.repo.Load(); repo != nil {
+			repo.packs.Forget()
+		}
 	}
-	if err := os.RemoveAll(filepath.Join(s.dir, name+repoSuffix)); err != nil {
-		return false, cacheFault("a cached repository cannot be removed", err)
+	if err := discard(s.dir, filepath.Join(s.dir, name+repoSuffix)); err != nil {
+		return false, err
 	}
 	return true, nil
+}
+
+// forget drops what is known of remotes that are not used any more and have nothing on disk.
+func (s *Store) forget(keep map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, e := range s.entries {
+		if keep[name] || e.bytes > 0 {
+			continue
+		}
+		select {
+		case e.fetching <- struct{}{}:
+			e.gone.Store(true)
+			delete(s.entries, name)
+			<-e.fetching
+		default:
+		}
+	}
 }
 
 // Dialer is how servers are connected to.
@@ -215,14 +266,18 @@ func (s *Store) entry(r Remote) (*entry, error) {
 	name := s.name(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries[name]; ok {
+	e, ok := s.entries[name]
+	if ok && e.client != nil {
 		return e, nil
 	}
 	c, err := s.config(r)
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{name: name, dir: filepath.Join(s.dir, name+repoSuffix), fetching: make(chan struct{}, 1)}
+	if !ok {
+		e = s.newEntry(name)
+	}
+	e.server = c.URL.Host
 	if c.URL.Scheme == "ssh" {
 		e.client = wire.SSH(c)
 	} else if e.client, err = s.http.Client(c); err != nil {
@@ -230,6 +285,10 @@ func (s *Store) entry(r Remote) (*entry, error) {
 	}
 	s.entries[name] = e
 	return e, nil
+}
+
+func (s *Store) newEntry(name string) *entry {
+	return &entry{name: name, dir: filepath.Join(s.dir, name+repoSuffix), fetching: make(chan struct{}, 1)}
 }
 
 func (r Remote) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {

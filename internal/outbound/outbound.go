@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -20,12 +21,15 @@ type Options struct {
 	AllowLoopback bool
 	// Resolver looks names up. Default: the system's.
 	Resolver *net.Resolver
+	// Interfaces lists the addresses of this machine. Default: those that it has at that moment.
+	Interfaces func() ([]net.Addr, error)
 }
 
 // Dialer connects. It checks the address that is really dialled, after the name was resolved: a name that points to the metadata
 // service of a cloud is refused, also if it only does so at the second look-up.
 type Dialer struct {
 	allowLoopback  bool
+	interfaces     func() ([]net.Addr, error)
 	users, proxies *net.Dialer
 	env            func(*url.URL) (*url.URL, error)
 	// envProxies are the addresses (host:port) of the proxies of the environment.
@@ -34,7 +38,10 @@ type Dialer struct {
 
 // New makes a dialer. The environment's proxies (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) are read now.
 func New(o Options) *Dialer {
-	d := &Dialer{allowLoopback: o.AllowLoopback, envProxies: map[string]bool{}, proxies: &net.Dialer{Resolver: o.Resolver}}
+	d := &Dialer{allowLoopback: o.AllowLoopback, interfaces: o.Interfaces, envProxies: map[string]bool{}, proxies: &net.Dialer{Resolver: o.Resolver}}
+	if d.interfaces == nil {
+		d.interfaces = net.InterfaceAddrs
+	}
 	d.users = &net.Dialer{Resolver: o.Resolver, Control: func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil {
@@ -90,7 +97,28 @@ func (d *Dialer) check(a netip.Addr) error {
 	if why := Refused(a, d.allowLoopback); why != "" {
 		return &RefusedAddressError{Addr: a.Unmap(), Why: why}
 	}
+	if !d.allowLoopback && d.isOwn(a) {
+		return &RefusedAddressError{Addr: a.Unmap(), Why: ownMachine}
+	}
 	return nil
+}
+
+// isOwn: what listens on all addresses of this machine can be reached at each of them, not at those of loopback only. Where they cannot
+// be listed, they are not known.
+func (d *Dialer) isOwn(a netip.Addr) bool {
+	list, err := d.interfaces()
+	if err != nil {
+		return false
+	}
+	a = a.WithZone("").Unmap()
+	meant := append(embedded(a), a)
+	for _, own := range list {
+		prefix, err := netip.ParsePrefix(own.String())
+		if err == nil && slices.Contains(meant, prefix.Addr().Unmap()) {
+			return true
+		}
+	}
+	return false
 }
 
 // proxyAddress is what net/http dials for a proxy that is written as in the environment; "": not known.

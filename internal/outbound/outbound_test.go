@@ -102,10 +102,36 @@ func TestCheckHost(t *testing.T) {
 	for _, host := range []string{"169.254.169.254", "169.254.169.254.", "fd00:ec2::254"} {
 		wantRefused(t, nil, lax.CheckHost(host))
 	}
-	for _, host := range []string{"git.example.eu", "10.0.0.1", "localhost.example.eu"} {
+	for _, host := range []string{"git.example.eu", "192.0.2.1", "localhost.example.eu"} {
 		if err := strict.CheckHost(host); err != nil {
 			t.Errorf("%s: %v", host, err)
 		}
+	}
+}
+
+// What listens on all addresses of the operator's machine is reached at that of its pod, too.
+func TestOwnAddresses(t *testing.T) {
+	own := func() ([]net.Addr, error) {
+		return []net.Addr{&net.IPNet{IP: net.IPv4(10, 1, 2, 3), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.ParseIP("2001:db8::3"), Mask: net.CIDRMask(64, 128)}}, nil
+	}
+	strict, lax := outbound.New(outbound.Options{Interfaces: own}), outbound.New(outbound.Options{Interfaces: own, AllowLoopback: true})
+	for _, host := range []string{"10.1.2.3", "2001:db8::3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3"} {
+		wantRefused(t, nil, strict.CheckHost(host))
+		if err := lax.CheckHost(host); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, host := range []string{"10.1.2.4", "2001:db8::4"} {
+		if err := strict.CheckHost(host); err != nil {
+			t.Errorf("a neighbour: %v", err)
+		}
+	}
+	machine, err := net.InterfaceAddrs()
+	if err != nil || len(machine) == 0 {
+		t.Fatalf("no addresses: %v", err)
+	}
+	for _, a := range machine {
+		wantRefused(t, nil, outbound.New(outbound.Options{}).CheckHost(netip.MustParsePrefix(a.String()).Addr().String()))
 	}
 }
 

@@ -48,9 +48,9 @@ func GateOf(reason string) (Gate, bool) {
 var table = slices.Concat(commitGates, contentGates, hardeningGates(), recordGates, clusterGates)
 
 var commitGates = []Gate{
-	{ID: "source-verified", Stage: NotYet, Severity: v1alpha1.SeverityError,
-		Asks: "the commit is signed by somebody who may",
-		Fix:  "nothing to do: this version verifies no signatures; who may push to the ref decides what runs"},
+	{ID: "source-verified", Stage: AtCommit, Severity: v1alpha1.SeverityError, Reasons: verificationReasons,
+		Asks: "with spec.source.verify the commit, the tag or both are signed by a key that the track names",
+		Fix:  "sign the commit or the tag anew, or add the key to the Secret of spec.source.verify"},
 	{ID: "not-rejected", Stage: AtCommit, Severity: v1alpha1.SeverityError, Reasons: []string{v1alpha1.CommitRejectedReason},
 		Asks: "no person has rejected the commit (spec.rejected of the track)",
 		Fix:  "make another commit, or take the commit from spec.rejected"},
@@ -61,6 +61,9 @@ var commitGates = []Gate{
 		Asks: "no earlier release is of another commit with the same first 10 digits, by which objects are named",
 		Fix:  "make another commit"},
 }
+
+var verificationReasons = []string{v1alpha1.SignatureMissingReason, v1alpha1.SignatureInvalidReason, v1alpha1.SignerUnknownReason,
+	v1alpha1.SignerNotAllowedReason, v1alpha1.KeyExpiredReason, v1alpha1.KeyRevokedReason, v1alpha1.TagMismatchReason, v1alpha1.AncestorNotVerifiedReason}
 
 var contentGates = []Gate{
 	{ID: "files", Stage: AtContent, Severity: v1alpha1.SeverityError,

@@ -70,11 +70,11 @@ func SameRenderer(a, b []v1alpha1.ReleaseInput) bool {
 }
 
 // SameInputs reports whether two lists name the same inputs; the renderer's version is left out, because a newer operator
-// must not start releases by itself.
+// must not start releases by itself, and so is the check of signatures, which shapes nothing (see UnverifiedBy).
 func SameInputs(a, b []v1alpha1.ReleaseInput) bool {
-	return slices.Equal(withoutRenderer(a), withoutRenderer(b))
+	return slices.Equal(shaping(a), shaping(b))
 }
 
-func withoutRenderer(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
-	return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name == rendererInput })
+func shaping(in []v1alpha1.ReleaseInput) []v1alpha1.ReleaseInput {
+	return slices.DeleteFunc(slices.Clone(in), func(i v1alpha1.ReleaseInput) bool { return i.Name == rendererInput || i.Name == verificationInput })
 }

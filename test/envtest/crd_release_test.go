@@ -30,6 +30,8 @@ spec:
     path: deploy
     contentDigest: ` + hash + `
     commitTime: "2026-11-20T12:00:00Z"
+  verification: {mode: TagAndHEAD, keyFingerprint: "SHA256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", tagKeyFingerprint: 0123456789ABCDEF0123456789ABCDEF01234567, ancestors: 3,
+    verifiedAt: "2026-11-20T12:00:00Z"}
   inputs:
   - {name: path, digest: "` + hash + `"}
   - {name: renderer, digest: "` + hash + `"}
@@ -83,8 +85,15 @@ func TestReleaseValidation(t *testing.T) {
 		"spec.source.contentDigest": {[]any{nil, hash}, []any{"sha256:abc", upper, "md5:" + strings.Repeat("a", 64)}},
 		"spec.source.commitTime":    {[]any{"2026-11-20T12:00:00Z"}, []any{"yesterday", 5}},
 		"spec.digest":               {[]any{nil, hash}, []any{"sha256:abc", upper, strings.Repeat("a", 64)}},
-		"spec.inputs":               {[]any{nil, []any{}}, []any{many(17, map[string]any{"name": "a", "digest": hash}), []any{map[string]any{"name": "a"}}}},
-		"spec.previous":             {[]any{nil}, []any{map[string]any{"name": "a"}, map[string]any{"name": long(64), "digest": hash}}},
+		"spec.verification": {[]any{nil, map[string]any{"mode": "HEAD", "keyFingerprint": "AB", "verifiedAt": "2026-11-20T12:00:00Z"}},
+			[]any{map[string]any{}, map[string]any{"mode": "HEAD", "keyFingerprint": "AB"}, map[string]any{"mode": "None", "keyFingerprint": "AB", "verifiedAt": "2026-11-20T12:00:00Z"}}},
+		"spec.verification.mode":              {[]any{"HEAD", "Tag"}, []any{nil, "", "head"}},
+		"spec.verification.keyFingerprint":    {[]any{strings.Repeat("A", 64)}, []any{nil, long(65), 5}},
+		"spec.verification.tagKeyFingerprint": {[]any{nil}, []any{long(65)}},
+		"spec.verification.ancestors":         {[]any{nil, 0, 10000}, []any{-1, "1", 1.5}},
+		"spec.verification.verifiedAt":        {nil, []any{nil, "now", 5}},
+		"spec.inputs":                         {[]any{nil, []any{}}, []any{many(17, map[string]any{"name": "a", "digest": hash}), []any{map[string]any{"name": "a"}}}},
+		"spec.previous":                       {[]any{nil}, []any{map[string]any{"name": "a"}, map[string]any{"name": long(64), "digest": hash}}},
 		"spec.objects": {[]any{nil, many(500, field("group", nil)[0]), field("group", "apps"), field("class", "InPlace"), field("class", "Recreate")},
 			[]any{many(501, field("group", nil)[0]), field("class", "Whatever"), field("class", nil), field("digest", "x"), field("name", nil), field("kind", nil),
 				field("namespace", nil), field("name", long(254)), field("object", map[string]any{"a": "b"})}},
@@ -129,7 +138,7 @@ func TestReleaseIsWrittenOnce(t *testing.T) {
 	minimal := parse(t, fullRelease)
 	minimal.SetNamespace(ns)
 	minimal.SetName("minimal")
-	for _, optional := range []string{"inputs", "previous", "digest", "objects", "images", "workloadsFrom", "archive"} {
+	for _, optional := range []string{"verification", "inputs", "previous", "digest", "objects", "images", "workloadsFrom", "archive"} {
 		setAt(t, minimal.Object, "spec."+optional, nil)
 	}
 	create(t, minimal)

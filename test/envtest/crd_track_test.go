@@ -149,14 +149,28 @@ func TestTrackValidation(t *testing.T) {
 		"spec.source.unknown":             {nil, []any{"x"}},
 		"spec.source.ref.unknown":         {nil, []any{"x"}},
 		"spec.source.secretRef.kind":      {nil, []any{"Secret"}},
-		"spec.source.verify":              {nil, []any{map[string]any{"mode": "HEAD"}}}, // comes with the code that obeys it
 		"spec.source.webhook":             {goodHooks, badHooks},
 		// tested with the whole, because both are required
 		"spec.source.webhook.provider": {}, "spec.source.webhook.secretRef.name": {},
+		"spec.source.verify": {
+			[]any{map[string]any{"secretRef": map[string]any{"name": "signers"}}, nil},
+			[]any{map[string]any{}, map[string]any{"mode": "HEAD"}, "signers", map[string]any{"secretRef": map[string]any{"name": "signers"}, "provider": "cosign"}},
+		},
+		"spec.source.verify.mode":      verifyRow("mode", []any{"HEAD", nil}, []any{"head", "", "Commit", true, "Tag", "TagAndHEAD"}), // of tags: see TestTagsThatAreVerified
+		"spec.source.verify.secretRef": verifyRow("secretRef", []any{map[string]any{"name": "a.b-c"}}, []any{nil, map[string]any{}, map[string]any{"name": ""}, map[string]any{"name": long(254)}}),
+		"spec.source.verify.ancestors": verifyRow("ancestors", []any{"Ignore", "Require", nil}, []any{"require", "", true}),
+		"spec.source.verify.signers": verifyRow("signers", []any{[]any{}, []any{strings.Repeat("aB", 20)}, []any{strings.Repeat("0F", 32)}, []any{"SHA256:" + strings.Repeat("a/+", 14) + "A"}, nil},
+			[]any{"x", []any{""}, []any{strings.Repeat("a", 39)}, []any{strings.Repeat("g", 40)}, []any{"0x" + strings.Repeat("a", 40)}, []any{"SHA256:" + long(42)}, []any{"SHA256:" + long(44)},
+				[]any{"sha256:" + long(43)}, []any{"MD5:" + long(43)}, []any{strings.Repeat("a", 40), strings.Repeat("a", 40)}, []any{"someone@example.com"}, fingerprints(101)}),
+		"spec.source.verify.secretRef.name": {}, // tested with the reference
+		"spec.source.verify.signers[]":      {}, // tested with the list
 	}
 	strict := client.WithFieldValidation(suite.api, "Strict")
 	try := func(path string, value any) error {
 		u := parse(t, goodTrack)
+		if strings.HasPrefix(path, "spec.source.verify.") {
+			path = "spec.source.verify"
+		}
 		setAt(t, u.Object, path, value)
 		return strict.Create(t.Context(), u, client.DryRunAll)
 	}
@@ -188,6 +202,67 @@ func TestTrackValidation(t *testing.T) {
 }
 
 func lastPart(path string) string { return path[strings.LastIndex(path, ".")+1:] }
+
+// verifyRow sets one field of spec.source.verify; the others are good.
+func verifyRow(field string, good, bad []any) (row struct{ good, bad []any }) {
+	of := func(values []any) (out []any) {
+		for _, v := range values {
+			verify := map[string]any{"secretRef": map[string]any{"name": "signers"}, field: v}
+			if v == nil {
+				delete(verify, field)
+			}
+			out = append(out, verify)
+		}
+		return out
+	}
+	row.good, row.bad = of(good), of(bad)
+	return row
+}
+
+func fingerprints(n int) (out []any) {
+	for i := range n {
+		out = append(out, fmt.Sprintf("%040X", i))
+	}
+	return out
+}
+
+// Tags are verified where tags are followed.
+func TestTagsThatAreVerified(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		ref   map[string]any
+		taken bool
+	}{
+		"tag":                    {map[string]any{"tag": "v1"}, true},
+		"semver":                 {map[string]any{"semver": "1.x"}, true},
+		"semver before a branch": {map[string]any{"semver": "1.x", "branch": "main"}, true},
+		"name of a tag":          {map[string]any{"name": "refs/tags/v1"}, true},
+		"branch":                 {map[string]any{"branch": "main"}, false},
+		"nothing":                {nil, false},
+		"name of a branch":       {map[string]any{"name": "refs/heads/v1"}, false},
+		"name before a tag":      {map[string]any{"name": "refs/heads/v1", "tag": "v1"}, false},
+		"commit":                 {map[string]any{"commit": strings.Repeat("a1", 20)}, false},
+		"commit before a tag":    {map[string]any{"commit": strings.Repeat("a1", 20), "tag": "v1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, mode := range []string{"Tag", "TagAndHEAD", "HEAD"} {
+				u := parse(t, goodTrack)
+				setAt(t, u.Object, "spec.source.verify", map[string]any{"mode": mode, "secretRef": map[string]any{"name": "signers"}})
+				if tc.ref != nil {
+					setAt(t, u.Object, "spec.source.ref", tc.ref)
+				}
+				err := suite.api.Create(t.Context(), u, client.DryRunAll)
+				switch taken := tc.taken || mode == "HEAD"; {
+				case taken && err != nil:
+					t.Errorf("%s is refused: %v", mode, err)
+				case !taken && (!apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "need a tag")):
+					t.Errorf("%s: %v", mode, err)
+				}
+			}
+		})
+	}
+}
 
 // What a track is when nothing but the required is said.
 func TestTrackDefaults(t *testing.T) {
@@ -228,7 +303,7 @@ func TestColumns(t *testing.T) {
 	t.Parallel()
 	want := map[string][]string{
 		"releasetracks":     {"Ready", "Active", "Target", "Status", "Age", "wide:Revision", "wide:URL"},
-		"immutablereleases": {"Track", "Commit", "Phase", "Ready", "Remaining", "Age", "wide:Digest"},
+		"immutablereleases": {"Track", "Commit", "Phase", "Ready", "Remaining", "Age", "wide:Signer", "wide:Digest"},
 	}
 	names := map[string][]string{"releasetracks": {v1alpha1.ReleaseTrackKind, "rtrack"}, "immutablereleases": {v1alpha1.ImmutableReleaseKind, "irel"}}
 	for plural, columns := range want {

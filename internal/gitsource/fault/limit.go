@@ -16,6 +16,8 @@ type LimitError struct {
 	Limit, Actual int64
 	// Unit is "bytes" or a plural noun such as "files".
 	Unit string
+	// Advice says what to do, where that is not to make the thing smaller. May be empty.
+	Advice string
 }
 
 // Error names the limit, the measured value and the path.
@@ -28,7 +30,11 @@ func (e *LimitError) Error() string {
 	if e.Actual > 0 {
 		measured = strconv.FormatInt(e.Actual, 10)
 	}
-	return fmt.Sprintf("%s%s is over the limit: %s %s, at most %d are read", where, e.What, measured, e.Unit, e.Limit)
+	advice := ""
+	if e.Advice != "" {
+		advice = "; " + e.Advice
+	}
+	return fmt.Sprintf("%s%s is over the limit: %s %s, at most %d are read%s", where, e.What, measured, e.Unit, e.Limit, advice)
 }
 
 // Is makes errors.Is(err, fault.Limit) work.

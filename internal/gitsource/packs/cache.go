@@ -7,22 +7,27 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// maxCachedObject keeps single large objects from emptying the cache. A folder of 20,000 entries, which a chain of deltas leads to at
-// every commit, is kept.
-const maxCachedObject = 1 << 20
+// maxCachedShare keeps single large objects from emptying the cache: an object may take an eighth of it. A folder of 20,000 entries, which a
+// chain of deltas leads to at every commit, is kept in the cache of the process (8 MiB).
+const maxCachedShare = 8
+
+// itemSize is what remembering an object takes besides its content: millions of tiny ones would take much more than they hold.
+const itemSize = 256
 
 // Cache is a small memory of resolved objects, shared by all repositories of a process so that its size does not grow
 // with their number. What it is for: trees and commits that a walk reads again, and bases of delta chains.
 type Cache struct {
 	mu    sync.Mutex
 	max   int64
+	one   int64 // the largest object that is kept
 	used  int64
 	order *list.List
 	items map[cacheKey]*list.Element
 }
 
+// cacheKey names a pack by its number: a pointer would keep the files open of a pack that is gone.
 type cacheKey struct {
-	pack   *pack
+	pack   uint64
 	offset int64
 }
 
@@ -32,9 +37,9 @@ type cacheItem struct {
 	content []byte
 }
 
-// NewCache returns a cache that holds at most max bytes of content.
+// NewCache returns a cache that takes at most about max bytes.
 func NewCache(max int64) *Cache {
-	return &Cache{max: max, order: list.New(), items: map[cacheKey]*list.Element{}}
+	return &Cache{max: max, one: max / maxCachedShare, order: list.New(), items: map[cacheKey]*list.Element{}}
 }
 
 func (c *Cache) get(k cacheKey) (plumbing.ObjectType, []byte, bool) {
@@ -51,7 +56,7 @@ func (c *Cache) get(k cacheKey) (plumbing.ObjectType, []byte, bool) {
 
 // put keeps content, which must not be changed afterwards.
 func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
-	if len(content) > maxCachedObject {
+	if int64(len(content)) > c.one {
 		return
 	}
 	c.mu.Lock()
@@ -60,19 +65,23 @@ func (c *Cache) put(k cacheKey, typ plumbing.ObjectType, content []byte) {
 		return
 	}
 	c.items[k] = c.order.PushFront(&cacheItem{k, typ, content})
-	c.used += int64(len(content))
+	c.used += int64(len(content)) + itemSize
 	for c.used > c.max {
 		c.drop(c.order.Back())
 	}
 }
 
-// forget drops the objects of packs that are gone, so that their files can be closed.
+// forget drops the objects of packs that are gone.
 func (c *Cache) forget(gone map[*pack]bool) {
+	serials := map[uint64]bool{}
+	for p := range gone {
+		serials[p.serial] = true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for e := c.order.Front(); e != nil; {
 		next := e.Next()
-		if gone[e.Value.(*cacheItem).key.pack] {
+		if serials[e.Value.(*cacheItem).key.pack] {
 			c.drop(e)
 		}
 		e = next
@@ -83,5 +92,5 @@ func (c *Cache) drop(e *list.Element) {
 	item := e.Value.(*cacheItem)
 	c.order.Remove(e)
 	delete(c.items, item.key)
-	c.used -= int64(len(item.content))
+	c.used -= int64(len(item.content)) + itemSize
 }

@@ -2,6 +2,7 @@ package packs
 
 import (
 	"bytes"
+	"crypto/sha1" //nolint:gosec // the checksum of Git's index format, not a protection
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,10 +53,23 @@ func openIndex(path string) (*index, error) {
 		}
 		x.r = bytes.NewReader(content)
 	}
-	if err := x.readHeader(); err != nil {
+	if err := errors.Join(x.readHeader(), x.checkSum()); err != nil {
 		return nil, err
 	}
 	return x, nil
+}
+
+// checkSum finds a torn index, once when it is opened: an object that it does not name any more would count as one that was left out
+// on purpose.
+func (x *index) checkSum() error {
+	sum := sha1.New() //nolint:gosec // the checksum of Git's index format, not a protection
+	var promised [idSize]byte
+	_, e1 := io.Copy(sum, io.NewSectionReader(x.r, 0, x.size-idSize))
+	_, e2 := x.r.ReadAt(promised[:], x.size-idSize)
+	if err := errors.Join(e1, e2); err != nil || !bytes.Equal(sum.Sum(nil), promised[:]) {
+		return corrupt("pack index does not have its checksum", err)
+	}
+	return nil
 }
 
 func (x *index) readHeader() error {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -20,9 +21,13 @@ import (
 
 const (
 	packHeader = 12
-	// maxResolved bounds what resolving one object may hold in memory, its delta bases included. Larger objects stay
-	// in the pack and are never inflated as a whole.
-	maxResolved = 32 << 20
+	// maxResolved bounds an object, and the deltas that lead to it, in memory. Larger objects stay in the pack and are never
+	// inflated as a whole. It is twice the largest object that is read.
+	maxResolved = 16 << 20
+	// maxWork bounds the bytes that are put together to resolve one object by a long chain of deltas.
+	maxWork = 512 << 20
+	// maxLight is the size up to which objects are resolved side by side. Larger ones wait for each other.
+	maxLight = 1 << 20
 	// maxChain is Git's own ceiling of a delta chain.
 	maxChain = 4095
 	// maxObjectHeader: 10 bytes of size and at most 20 of a base's id.
@@ -32,13 +37,17 @@ const (
 // pack is one pack file with its index. The file stays open: a reader goes on when the folder is replaced, and the
 // runtime closes the file when the last reader has let go of it.
 type pack struct {
-	name  string
-	f     io.ReaderAt
-	size  int64
-	index *index
+	// serial is never given twice in a process.
+	serial uint64
+	name   string
+	f      io.ReaderAt
+	size   int64
+	index  *index
 	// lookup finds bases by id while the pack has no index yet.
-	lookup map[plumbing.Hash]int64
+	lookup func(plumbing.Hash) (int64, bool)
 }
+
+var serials atomic.Uint64
 
 func openPack(idxPath string) (*pack, error) {
 	x, err := openIndex(idxPath)
@@ -53,7 +62,7 @@ func openPack(idxPath string) (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pack{name: strings.TrimSuffix(filepath.Base(idxPath), ".idx"), f: f, size: info.Size(), index: x}
+	p := &pack{serial: serials.Add(1), name: strings.TrimSuffix(filepath.Base(idxPath), ".idx"), f: f, size: info.Size(), index: x}
 	return p, p.check()
 }
 
@@ -143,47 +152,42 @@ func offsetVarint(b []byte) (n int64, used int) {
 	return 0, 0
 }
 
+// heavy is held while a large object is resolved: one at a time in the whole process, so that many hostile ones take the memory of one.
+// It is held for a fraction of a second, because maxWork bounds the work.
+var heavy sync.Mutex
+
+// weight takes part in heavy from the first large piece on.
+type weight struct{ locked bool }
+
+func (w *weight) carry(n int64) {
+	if n > maxLight && !w.locked {
+		heavy.Lock()
+		w.locked = true
+	}
+}
+
+func (w *weight) drop() {
+	if w.locked {
+		heavy.Unlock()
+	}
+}
+
+// link is a delta of a chain.
+type link struct {
+	offset int64
+	delta  []byte
+}
+
 // resolve returns type and content of the object at an offset. The content is shared: do not change it. An object
-// whose resolution would hold more than maxResolved is a *fault.LimitError.
+// whose resolution would take more than maxResolved or maxWork is a *fault.LimitError.
 func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte, error) {
-	type link struct {
-		offset int64
-		delta  []byte
+	var w weight
+	defer w.drop()
+	typ, content, chain, err := p.unwind(offset, cache, &w)
+	if err != nil {
+		return 0, nil, err
 	}
-	var chain []link
-	var held int64
-	at := offset
-	var typ plumbing.ObjectType
-	var content []byte
-	for {
-		if t, c, ok := cache.get(cacheKey{p, at}); ok {
-			typ, content = t, c
-			break
-		}
-		h, err := p.header(at)
-		if err != nil {
-			return 0, nil, err
-		}
-		if held += h.size; held > maxResolved || h.size < 0 {
-			return 0, nil, tooLarge(held)
-		}
-		data, err := p.inflate(h.data, h.size)
-		if err != nil {
-			return 0, nil, err
-		}
-		if !h.typ.IsDelta() {
-			typ, content = h.typ, data
-			cache.put(cacheKey{p, at}, typ, content)
-			break
-		}
-		if chain = append(chain, link{at, data}); len(chain) > maxChain {
-			// Not damage: fetched again it would be the same.
-			return 0, nil, &fault.LimitError{What: "length of a delta chain", Limit: maxChain, Unit: "deltas"}
-		}
-		if at, err = p.base(h); err != nil {
-			return 0, nil, err
-		}
-	}
+	var work int64
 	for i := len(chain) - 1; i >= 0; i-- {
 		size, err := resultSize(chain[i].delta)
 		if err != nil {
@@ -192,12 +196,50 @@ func (p *pack) resolve(offset int64, cache *Cache) (plumbing.ObjectType, []byte,
 		if size > maxResolved {
 			return 0, nil, tooLarge(size)
 		}
+		if work += size; work > maxWork {
+			return 0, nil, &fault.LimitError{What: "work to put an object together from its deltas", Limit: maxWork, Actual: work, Unit: "bytes"}
+		}
+		w.carry(size)
 		if content, err = patch(content, chain[i].delta); err != nil {
 			return 0, nil, corrupt("delta does not fit its base", err)
 		}
-		cache.put(cacheKey{p, chain[i].offset}, typ, content)
+		chain[i].delta = nil
+		cache.put(cacheKey{p.serial, chain[i].offset}, typ, content)
 	}
 	return typ, content, nil
+}
+
+// unwind follows the deltas from an offset to the first object that is whole or known.
+func (p *pack) unwind(at int64, cache *Cache, w *weight) (typ plumbing.ObjectType, content []byte, chain []link, err error) {
+	var held int64
+	for {
+		if t, c, ok := cache.get(cacheKey{p.serial, at}); ok {
+			return t, c, chain, nil
+		}
+		h, err := p.header(at)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		if held += h.size; held > maxResolved || h.size < 0 {
+			return 0, nil, nil, tooLarge(held)
+		}
+		w.carry(held)
+		data, err := p.inflate(h.data, h.size)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		if !h.typ.IsDelta() {
+			cache.put(cacheKey{p.serial, at}, h.typ, data)
+			return h.typ, data, chain, nil
+		}
+		if chain = append(chain, link{at, data}); len(chain) > maxChain {
+			// Not damage: fetched again it would be the same.
+			return 0, nil, nil, &fault.LimitError{What: "length of a delta chain", Limit: maxChain, Unit: "deltas"}
+		}
+		if at, err = p.base(h); err != nil {
+			return 0, nil, nil, err
+		}
+	}
 }
 
 // base is the offset of a delta's base. Packs are requested without the "thin" form: the base is in the same pack.
@@ -205,8 +247,10 @@ func (p *pack) base(h header) (int64, error) {
 	if h.typ == plumbing.OFSDeltaObject {
 		return h.base, nil
 	}
-	if at, ok := p.lookup[h.baseID]; ok {
-		return at, nil
+	if p.lookup != nil {
+		if at, ok := p.lookup(h.baseID); ok {
+			return at, nil
+		}
 	}
 	at, err := p.index.find(h.baseID)
 	if err == nil && at < 0 {

@@ -3,6 +3,7 @@ package packs
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
@@ -77,25 +78,63 @@ func insertDelta(baseSize int, text string) []byte {
 	return append(append(d, byte(len(text))), text...)
 }
 
-func newSet(t testing.TB) (*Set, string) {
+func newFolder(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(dir, NewCache(1<<20))
+	return dir
+}
+
+func open(t testing.TB, dir string, space Space) *Set {
+	t.Helper()
+	s, err := Open(dir, NewCache(1<<20), space)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, dir
+	return s
 }
+
+func newSet(t testing.TB) (*Set, string) {
+	t.Helper()
+	dir := newFolder(t)
+	return open(t, dir, Unbounded{}), dir
+}
+
+func idxOf(t *testing.T, dir string) string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "objects", "pack", "*.idx"))
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	return list[0]
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func writeFile(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func noPace(context.Context) error { return nil }
 
 func receive(s *Set, pack []byte, limits Limits) (objects, skipped int, err error) {
 	d, err := s.Download(bytes.NewReader(pack), limits)
 	if err != nil {
 		return 0, 0, err
 	}
-	objects, skipped, err = d.Install()
+	objects, skipped, err = d.Install(context.Background(), noPace)
 	return objects, skipped, errors.Join(err, d.Close())
 }
 
@@ -130,7 +169,7 @@ func TestDeltas(t *testing.T) {
 				t.Errorf("size of %s: %d, %v", content, size, err)
 			}
 		}
-		if s, err = Open(dir, NewCache(0)); err != nil { // and without any memory
+		if s, err = Open(dir, NewCache(0), Unbounded{}); err != nil { // and without any memory
 			t.Fatal(err)
 		}
 	}
@@ -298,7 +337,7 @@ func TestMerge(t *testing.T) {
 		if _, _, err := receive(s, b.pack(), Limits{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Merge(5); err != nil {
+		if err := s.Merge(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
 		if s.Count() > 5 {
@@ -315,7 +354,7 @@ func TestMerge(t *testing.T) {
 		wantBlob(t, s, big)
 	}
 	check(s)
-	again, err := Open(dir, NewCache(1<<20))
+	again, err := Open(dir, NewCache(1<<20), Unbounded{})
 	if err != nil {
 		t.Fatal(err)
 	}

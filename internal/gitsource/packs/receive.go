@@ -1,11 +1,14 @@
 package packs
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
@@ -20,88 +23,181 @@ type Limits struct {
 	Pack, Inflated, Objects int64
 }
 
+// tempPack begins the names of packs that are being written.
+const tempPack = "tmp_pack_"
+
 // Download is a pack that was received and is not yet part of the set.
 type Download struct {
-	set    *Set
-	file   *os.File
-	size   int64
-	limits Limits
+	set       *Set
+	file      *os.File
+	limits    Limits
+	size      int64
+	taken     int64 // counted by space
+	head      []byte
+	installed bool
 }
 
-// Download reads a pack into a temporary file, up to the limit of its size. A crash leaves the file, which CleanUp
-// removes. Close it in any case.
+// Download reads a pack into a temporary file, up to the limits of its size and of the number of objects that it announces. A crash
+// leaves the file, which CleanUp removes. Close it in any case.
 func (s *Set) Download(r io.Reader, limits Limits) (*Download, error) {
-	tmp, err := os.CreateTemp(s.folder, "tmp_pack_")
+	tmp, err := os.CreateTemp(s.folder, tempPack)
 	if err != nil {
 		return nil, cacheError("a pack cannot be stored", err)
 	}
 	d := &Download{set: s, file: tmp, limits: limits}
-	if d.size, err = copyBounded(tmp, r, limits.Pack); err != nil {
+	if err := d.copy(r); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
+// Size is the size of the pack.
+func (d *Download) Size() int64 { return d.size }
+
 // Install checks the pack, computes the ids of its objects and makes it part of the set as a whole. It is not synced to
 // disk: what a power loss tears is found by Open and Read and fetched again. Skipped counts objects that are too large
 // to be looked at and are treated as not there.
-func (d *Download) Install() (objects, skipped int, err error) {
-	entries, skipped, sum, err := indexPack(d.file, d.size, d.limits)
+//
+// It ends with the context. Pace is called now and then, at least between objects; it may wait, and its error ends the work too.
+func (d *Download) Install(ctx context.Context, pace func(context.Context) error) (objects, skipped int, err error) {
+	entries, skipped, sum, err := indexPack(ctx, pace, d.file, d.size, d.limits)
 	if err != nil || len(entries) == 0 {
 		return 0, skipped, err
 	}
-	return len(entries), skipped, d.set.install(d.file.Name(), entries, sum, nil)
+	if err := d.set.install(d.file.Name(), entries, sum, nil); err != nil {
+		return 0, skipped, err
+	}
+	d.installed = true
+	return len(entries), skipped, nil
 }
 
 // Close removes what Install did not take.
 func (d *Download) Close() error {
-	return errors.Join(d.file.Close(), removeIfThere(d.file.Name()))
+	err := d.file.Close()
+	if !d.installed {
+		err = errors.Join(err, removeIfThere(d.file.Name()))
+		d.set.space.Give(d.taken)
+	}
+	if err != nil {
+		return cacheError("a pack cannot be put away", err)
+	}
+	return nil
 }
 
-// diskWriter marks a failure of the disk, as opposed to one of the connection that is read from.
-type diskWriter struct {
-	w   io.Writer
-	err error
-}
+// downloadStep is how much is counted at a time while the size of a download is not known.
+const downloadStep = 256 << 10
 
-func (d *diskWriter) Write(b []byte) (int, error) {
-	n, err := d.w.Write(b)
-	d.err = errors.Join(d.err, err)
-	return n, err
-}
+// diskError marks a failure of the disk, as opposed to one of the connection that is read from.
+type diskError struct{ cause error }
 
-func copyBounded(w io.Writer, r io.Reader, limit int64) (int64, error) {
+func (e *diskError) Error() string { return e.cause.Error() }
+func (e *diskError) Unwrap() error { return e.cause }
+
+func (d *Download) copy(r io.Reader) error {
+	limit := d.limits.Pack
 	if limit > 0 {
 		r = io.LimitReader(r, limit+1)
 	}
-	disk := &diskWriter{w: w}
-	n, err := io.Copy(disk, r)
-	if disk.err != nil {
-		return n, cacheError("a pack cannot be stored", disk.err)
+	_, err := io.Copy(struct{ io.Writer }{d}, r)
+	var disk *diskError
+	switch {
+	case errors.As(err, &disk):
+		return cacheError("a pack cannot be stored", disk.cause)
+	case err == nil && limit > 0 && d.size > limit:
+		return &fault.LimitError{What: "size of the pack of one fetch", Limit: limit, Unit: "bytes"}
+	case err != nil:
+		return err
 	}
-	if err == nil && limit > 0 && n > limit {
-		err = &fault.LimitError{What: "size of the pack of one fetch", Limit: limit, Unit: "bytes"}
+	exact := Blocks(d.size)
+	d.set.space.Give(d.taken - exact)
+	d.taken = exact
+	return nil
+}
+
+// Write stores a piece of the pack; the space for it is taken before.
+func (d *Download) Write(b []byte) (int, error) {
+	if err := d.checkCount(b); err != nil {
+		return 0, err
 	}
-	return n, err
+	if end := Blocks(d.size + int64(len(b))); end > d.taken {
+		step := max(end-d.taken, downloadStep)
+		if err := d.set.space.Take(step); err != nil {
+			return 0, &diskError{err}
+		}
+		d.taken += step
+	}
+	n, err := d.file.Write(b)
+	d.size += int64(n)
+	if err != nil {
+		return n, &diskError{err}
+	}
+	return n, nil
+}
+
+// checkCount looks at the number of objects as soon as the header is there. A malformed header is left to Install.
+func (d *Download) checkCount(b []byte) error {
+	if len(d.head) == packHeader {
+		return nil
+	}
+	d.head = append(d.head, b[:min(len(b), packHeader-len(d.head))]...)
+	if len(d.head) < packHeader || string(d.head[:4]) != "PACK" {
+		return nil
+	}
+	return checkCount(binary.BigEndian.Uint32(d.head[8:]), d.limits)
+}
+
+func checkCount(count uint32, limits Limits) error {
+	if limits.Objects > 0 && int64(count) > limits.Objects {
+		return &fault.LimitError{What: "number of objects in one fetch", Limit: limits.Objects, Actual: int64(count), Unit: "objects"}
+	}
+	return nil
 }
 
 // install names the temporary pack by its checksum and makes it visible: pack first, then index, because the index is
-// what Open looks for.
-func (s *Set) install(tmp string, entries []entry, sum plumbing.Hash, drop map[*pack]bool) error {
-	base := filepath.Join(s.folder, "pack-"+sum.String())
-	idx := base + ".tmp_idx"
-	defer func() { _ = removeIfThere(idx) }()
-	if err := errors.Join(writeIndex(idx, entries, sum), os.Rename(tmp, base+".pack")); err != nil {
-		return cacheError("a pack cannot be stored", err)
+// what Open looks for. The pack is counted already, the index is counted here. What fails leaves nothing.
+func (s *Set) install(tmp string, entries []entry, sum plumbing.Hash, drop map[*pack]bool) (err error) {
+	name := "pack-" + sum.String()
+	if s.has(name) { // the server has sent the same again, or a crash has left a join half done
+		s.add(nil, drop)
+		return removeAndGive(s.space, tmp)
+	}
+	base := filepath.Join(s.folder, name)
+	idx, size := base+".tmp_idx", Blocks(indexSize(entries))
+	if err := s.space.Take(size); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(cacheError("a pack cannot be stored", err), removeIfThere(idx), removeIfThere(base+".idx"), removeIfThere(base+".pack"))
+			s.space.Give(size)
+		}
+	}()
+	if err := writeIndex(idx, entries, sum); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, base+".pack"); err != nil {
+		return err
 	}
 	if err := os.Rename(idx, base+".idx"); err != nil {
-		return cacheError("a pack cannot be stored", err)
+		return err
 	}
 	p, err := openPack(base + ".idx")
 	if err != nil {
 		return err
 	}
 	s.add(p, drop)
+	return nil
+}
+
+func removeAndGive(space Space, path string) error {
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return cacheError("a pack cannot be put away", err)
+	}
+	space.Give(Blocks(info.Size()))
 	return nil
 }
 
@@ -153,6 +249,9 @@ func cacheError(what string, cause error) error {
 	var path *os.PathError
 	if errors.As(cause, &path) {
 		cause = path.Err // without the path of this machine
+	}
+	if errors.Is(cause, syscall.ENOSPC) {
+		what += " (make the volume larger, or --git-cache-size smaller than it)"
 	}
 	return fault.New(fault.Cache, fmt.Sprintf("%s: %v", what, cause), cause)
 }

@@ -1,7 +1,6 @@
 package packs
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,12 +22,14 @@ var ErrMissing = errors.New("the object is not in the repository")
 type Set struct {
 	folder string // .../objects/pack
 	cache  *Cache
+	space  Space
 	packs  atomic.Pointer[[]*pack] // newest first; replaced as a whole, never changed
 }
 
-// Open opens the packs under a bare repository. A torn pack is fault.Corrupt.
-func Open(repo string, cache *Cache) (*Set, error) {
-	s := &Set{folder: filepath.Join(repo, "objects", "pack"), cache: cache}
+// Open opens the packs under a bare repository. A torn pack is fault.Corrupt. What is written later is counted by space; what is there
+// already is for the caller to count, with SizeOnDisk.
+func Open(repo string, cache *Cache, space Space) (*Set, error) {
+	s := &Set{folder: filepath.Join(repo, "objects", "pack"), cache: cache, space: space}
 	indexes, err := filepath.Glob(filepath.Join(s.folder, "pack-*.idx"))
 	if err != nil {
 		return nil, err
@@ -59,6 +60,32 @@ func Open(repo string, cache *Cache) (*Set, error) {
 	}
 	s.packs.Store(&list)
 	return s, nil
+}
+
+// SizeOnDisk is what the packs under a bare repository take.
+func SizeOnDisk(repo string) (int64, error) {
+	list, err := os.ReadDir(filepath.Join(repo, "objects", "pack"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	var sum int64
+	for _, e := range list {
+		info, err := e.Info()
+		if err != nil {
+			return 0, err
+		}
+		sum += Blocks(info.Size())
+	}
+	return sum, err
+}
+
+// Forget drops what the memory holds of the packs, when the repository is gone from the disk.
+func (s *Set) Forget() {
+	gone := map[*pack]bool{}
+	for _, p := range *s.packs.Load() {
+		gone[p] = true
+	}
+	s.cache.forget(gone)
 }
 
 // Count is the number of packs.
@@ -102,7 +129,7 @@ func (s *Set) Read(id plumbing.Hash, want plumbing.ObjectType, max int64) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	typ, content, cached := s.cache.get(cacheKey{p, offset})
+	typ, content, cached := s.cache.get(cacheKey{p.serial, offset})
 	if !cached {
 		size, err := p.objectSize(offset)
 		if err != nil {
@@ -125,18 +152,20 @@ func (s *Set) Read(id plumbing.Hash, want plumbing.ObjectType, max int64) ([]byt
 	return content, nil
 }
 
-// add puts a pack in front; drop leaves out those that it replaces.
+func (s *Set) has(name string) bool {
+	return slices.ContainsFunc(*s.packs.Load(), func(p *pack) bool { return p.name == name })
+}
+
+// add puts a pack, if there is one, in front; drop leaves out those that it replaces.
 func (s *Set) add(p *pack, drop map[*pack]bool) {
-	list := []*pack{p}
+	var list []*pack
+	if p != nil {
+		list = append(list, p)
+	}
 	for _, old := range *s.packs.Load() {
-		if !drop[old] && old.name != p.name {
+		if !drop[old] {
 			list = append(list, old)
 		}
 	}
 	s.packs.Store(&list)
-}
-
-// largest is the biggest pack, which merging leaves alone.
-func largest(list []*pack) *pack {
-	return slices.MaxFunc(list, func(a, b *pack) int { return cmp.Compare(a.size, b.size) })
 }

@@ -24,6 +24,12 @@ func environment(extra ...string) []string {
 
 // run runs git in a folder and returns its trimmed output.
 func run(dir string, stdin []byte, args ...string) (string, error) {
+	out, err := output(dir, stdin, args...)
+	return strings.TrimSpace(string(out)), err
+}
+
+// output runs git in a folder and returns what it prints as it is.
+func output(dir string, stdin []byte, args ...string) ([]byte, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
 	cmd.Env = environment()
@@ -31,7 +37,7 @@ func run(dir string, stdin []byte, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+		return nil, fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
-	return strings.TrimSpace(out.String()), nil
+	return out.Bytes(), nil
 }

@@ -33,6 +33,7 @@ type commitSpec struct {
 	orphan          bool
 	deletes         []string
 	modes           map[string]string
+	sign            Signer
 }
 
 // CommitOption changes one commit.
@@ -91,6 +92,11 @@ func (r *Repo) Commit(files map[string]string, options ...CommitOption) (string,
 	}
 	if _, err := r.git(c.stream(files), "fast-import", "--quiet", "--force"); err != nil {
 		return "", err
+	}
+	if c.sign != nil {
+		if err := r.signCommit(c.branch, c.sign); err != nil {
+			return "", err
+		}
 	}
 	return r.git(nil, "rev-parse", "refs/heads/"+c.branch)
 }

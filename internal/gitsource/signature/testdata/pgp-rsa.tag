@@ -1,0 +1,20 @@
+object c5bccfdfc7da83c039257ef6465a50ed6c91deea
+type commit
+tag v-pgp-rsa
+tagger Canary Committer <canary.committer@example.invalid> 1772362800 +0100
+
+canary text of pgp-rsa
+-----BEGIN PGP SIGNATURE-----
+
+iQGzBAABCgAdFiEEw6dvRuVt+5VHGs91mjTPUNCVU9oFAmmkKkAACgkQmjTPUNCV
+U9o4Rwv8CCbmSycybQvtXSPAYCovh+MkgOnQ6d4nDYPPdV/28ysHkLD1cjehUFb7
+I12EVCYnpX7FFeyLgfyt6b5w3zyDg5QsphpHLGlQr286huFAzGoiubgY62PnLbPh
+rl9TOt1Dz5WJXlG2yMY3mVy4yGPRKUr1SJFS79RUiWGL8ZmVYdQuHL0yUR497zve
+TOrqNgslWyL8w9Vu7/ZVRYouv5FtbmYHfOWrFk9QeKM8yz8chzGMxpBMwIlDeZBw
+cZZHvb8TIifGTdpIjcYDGV+bOptlXFMF+tYXPbcuNE8oHNc8PBbwplCJHtJWJUWr
+q10bZknLoX89XeRrbZmYTj+VfaYcygESSE9vxx99o/LGKa7PnRdskGrYU6N38HJY
+hbcY4govf06sjOnfl1F0sa5mSbS/5TBa5yoDxVrDxama/C2WdLiK6xEU7wOqnZEh
+wYCUZ+nvHJbGbpgxWwS2l791Nr6EdZ+Qjw+ZQlLJoOF2a0Sq9kADTfzJKVzfnXij
+2c/INasH
+=D1i/
+-----END PGP SIGNATURE-----

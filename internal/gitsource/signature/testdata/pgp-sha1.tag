@@ -1,0 +1,20 @@
+object 4696e34249660e382a82d722c8f19ecca55ecf5b
+type commit
+tag v-pgp-sha1
+tagger Canary Committer <canary.committer@example.invalid> 1772362800 +0100
+
+canary text of pgp-sha1
+-----BEGIN PGP SIGNATURE-----
+
+iQGzBAABAgAdFiEEw6dvRuVt+5VHGs91mjTPUNCVU9oFAmmkKkAACgkQmjTPUNCV
+U9rkKQv/T5+F76eMlXkLojoobGVfB3yV3XcV5atRz9SqCWWhZje0w1kaUJjqcnFN
+QI8rNO98BdgAco3Kegjg2Ir+NP48fOiSlcc1yHuzV2PrST/QKICGe808xyHOr33g
+ITESRcmn9CBGv0eg+FimR6pqy8fsVuEkdJkTxsoYI1pOcXCtQ7Pdn6YNRbB3bNDb
+KRukbhCf05edu1UAtx/XLlagFNLYSM3P67Wqv+y1BQ/4/J4lK1c6Xe3aNFiiDRaS
+f9F6MPwwUl2V5oivbJrmYEPOzDKtOfqUEoGiJJOqPA0ufxlQOW1p7v/rGEBt1st/
+9JPSKD4/lV9WkS0ZGgN0K6cr2AbZlCnvNu3vvycPUEZHnRGrbBCajjQVIR2l15PU
+riNRMAiaYiXcDJKfIZFM7W4e9dmPY6tamC8DXj+LE6UP1W2D1yZYclSezvdAFjbB
+tUgkKpEg6T92q44EneO3xLrqOfH/F7Ev8J4dpp9/2EVnHueD8IsIhNjG3KuTT5V8
+ea7XYSqF
+=e3he
+-----END PGP SIGNATURE-----

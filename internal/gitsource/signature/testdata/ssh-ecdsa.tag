@@ -1,0 +1,13 @@
+object 0851ca807d2a6b58967052f7b088dd88ab602e89
+type commit
+tag v-ssh-ecdsa
+tagger Canary Committer <canary.committer@example.invalid> 1772362800 +0100
+
+canary text of ssh-ecdsa
+-----BEGIN SSH SIGNATURE-----
+U1NIU0lHAAAAAQAAAGgAAAATZWNkc2Etc2hhMi1uaXN0cDI1NgAAAAhuaXN0cDI1NgAAAE
+EEhlP+RKudOYyE69XcuYfKw+yC/LlXhFG7isABFWoqYhoC4PFWgNuJP7DQ7+yMXmg0jZzD
+TrPd3eB/R4UboyYANwAAAANnaXQAAAAAAAAABnNoYTUxMgAAAGMAAAATZWNkc2Etc2hhMi
+1uaXN0cDI1NgAAAEgAAAAgcBxPKGJWBF75r//5eIldPmkEGleVI9Cpod2arf+j+RoAAAAg
+eiPU11JfZKDI82yhpa3GgukbHX6B06QIV+zPUbjHdvo=
+-----END SSH SIGNATURE-----

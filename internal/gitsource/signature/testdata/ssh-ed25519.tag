@@ -1,0 +1,12 @@
+object 1627ce998bd9c46ba30904eb4af0c6fabbe309cc
+type commit
+tag v-ssh-ed25519
+tagger Canary Committer <canary.committer@example.invalid> 1772362800 +0100
+
+canary text of ssh-ed25519
+-----BEGIN SSH SIGNATURE-----
+U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgEq8sGB283M5Xytv5awkFxGaKeV
+gnQlZ3ZGxS56iIIGkAAAADZ2l0AAAAAAAAAAZzaGE1MTIAAABTAAAAC3NzaC1lZDI1NTE5
+AAAAQDcxQEuaGpQ5oJBIjHSdHZToCdplnCgJeg+mAHXoApNRtDIEQSBwz1iL+WqdQUBLQh
+HO0dY30CNYyS0ZiB/KXwY=
+-----END SSH SIGNATURE-----

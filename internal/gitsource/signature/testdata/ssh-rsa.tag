@@ -1,0 +1,25 @@
+object a24079545d16a5de032836c69dd887b036eabbe0
+type commit
+tag v-ssh-rsa
+tagger Canary Committer <canary.committer@example.invalid> 1772362800 +0100
+
+canary text of ssh-rsa
+-----BEGIN SSH SIGNATURE-----
+U1NIU0lHAAAAAQAAAZcAAAAHc3NoLXJzYQAAAAMBAAEAAAGBAKFoMC32eA591fd//luyNW
+pF2KcuBvKnHdef8BP+J5Mas4+oMJYgwsEEa1fNC4Yy54iSpzpuXbruzrfyYPPr5BN9va5e
+w8byXbkqrzieHA4ZzhA4xGz8eN07z4EsIs0Uc6A4JX9ND6QuQWbPlJGHqiFVfBXaAG4xDb
+IDh29ujhzpPguW7SHjW7QZ+xCzxUv1qiYZHnL4p+YDfMzdHBGXtd3+rMr7sshhxgyJ7azC
+IEbIJI1GSTuAw/Qcqqs6D9cpqhjibwu20K/+/boAOpot+nLXFpRLx0jA8cuIilrC8vVLE8
+wsoRFDwE6GM1ArDxT5nZ+5gaLdNPI6uTuptoL6A1tqkTrMoDWoF7wVQ2hEgg2BhjaKVp9V
+ipx85vMmral0hxLCc3K0k+wA0ZlyeGL5USX8mvjKchxyzmt82U0EUqJatSRRx47w/4B1o2
+XSN/3taWoVMnGh4YY0LI0qhpI4+72aXN91HfFii+9zOqbibA8z+95YNTb4+yJhnQZzqkOi
+HwAAAANnaXQAAAAAAAAABnNoYTUxMgAAAZQAAAAMcnNhLXNoYTItNTEyAAABgGzdr5CGwx
+BlpAI8J6brqJsgHO44D3hJrV96d9gR/zdf069DHQkdxdsyY5kXTrABoCGsERDDQwjuXF63
+yiK/QuD0h/m37vVfnxgF6RN/9THsm2x12amsNAoiqIou3Tme49dlY4eFh4cC2gllUOXK26
+pkWYJSpreWBfieFoWLKhvIQ0r1NuohSIUXT90RCONVy7+Tg8vhoXBHjADAe/PjukVF0Okn
+40BZt/9UUju1YU5+Kw4WGuzizhpVWh3ducmc3tpfM7hh0aCGUrMjsxVJQ5xwQhtOQIq/ii
+WYk4cJU3wsQE6qsfpT4/swNxhTCnbxVdL8vG3DiRngoK+D/r5kFzcpLoP0hIMQmeDvnYA8
+4hmg/6mio+YgAz2JKWo7YI+ri9iZBvSpMLIvgkTDcGTiHmdoT2eqOyJCoBilUZeUXU6mA6
+rAogxphpUtylwwYtuyky3QABX/2PmhAegibY8IWO6iIvu4iPCOvucC/pce5YXRTxlarr1V
+mfKvGsPa1JoSyA==
+-----END SSH SIGNATURE-----
