@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
@@ -109,7 +110,7 @@ func checkEnd(t *testing.T, url string, tc hostileserver.Case, files map[string]
 			t.Errorf("%s: %q says who made the commit", url, err)
 		}
 	}
-	if len(err.Error()) > 600 || strings.ContainsAny(err.Error(), "\n\x1b\u202e\u200c\xff") {
+	if len(err.Error()) > 600 || !utf8.ValidString(err.Error()) || strings.ContainsAny(err.Error(), "\n\x1b\u202e\u200c") {
 		t.Errorf("%s: message %q", url, err)
 	}
 }

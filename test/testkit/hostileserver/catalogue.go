@@ -181,7 +181,7 @@ func Redirects(targets map[string]string, files Files) map[string]Case {
 		c.Script = &Script{HTTP: to}
 		out["redirect-"+name] = c
 		c.Script = Good(files(name))
-		c.Script.PostHTTP = to
+		c.PostHTTP = to
 		out["redirect-later-"+name] = c
 	}
 	return out

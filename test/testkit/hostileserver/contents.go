@@ -16,12 +16,12 @@ func Packs(of Files) map[string]Case {
 		p := &Pack{}
 		files = of(name)
 		c.Script = &Script{Head: build(p)}
-		c.Script.Pack = p.Bytes()
+		c.Pack = p.Bytes()
 		out[name] = c
 	}
 	changed := func(name string, c Case, change func([]byte) []byte) {
 		c.Script = Good(of(name))
-		c.Script.Pack = change(c.Script.Pack)
+		c.Pack = change(c.Pack)
 		out[name] = c
 	}
 	// file is a commit with one more file, of which only the id is known.
@@ -78,8 +78,14 @@ func Packs(of Files) map[string]Case {
 		}
 		return p.AddFiles(files)
 	})
+	untrue(with, file, func() map[string]string { return files })
+	return out
+}
+
+// untrue packs are whole, and do not hold what was asked for or what refers to it says.
+func untrue(with func(string, Case, func(*Pack) string), file func(*Pack, string) string, files func() map[string]string) {
 	with("other-commit-than-asked", Case{Reason: refNotFound, Says: []string{"no longer has commit"}}, func(p *Pack) string {
-		p.AddFiles(files)
+		p.AddFiles(files())
 		return ID(Commit, []byte("another"))
 	})
 	with("other-content-for-an-id", Case{Reason: corrupt, Says: []string{"missing"}}, func(p *Pack) string {
@@ -100,7 +106,6 @@ func Packs(of Files) map[string]Case {
 	with("huge-commit", Case{Reason: limit, Says: []string{"at most 1048576"}}, func(p *Pack) string {
 		return p.Add(Commit, append(CommitOf(p.AddTree()), bytes.Repeat([]byte("x"), 2<<20)...))
 	})
-	return out
 }
 
 // HugeBlob is a file of the size in the path.
@@ -122,7 +127,7 @@ func Trees(of Files) map[string]Case {
 		}
 		entries := build(p, good)
 		c.Script = &Script{Head: p.AddCommit(p.AddTree(Entry{"40000", "deploy", p.AddTree(entries...)}))}
-		c.Script.Pack = p.Bytes()
+		c.Pack = p.Bytes()
 		out[name] = c
 	}
 	tree := Case{Reason: unsafeTree, Refused: true}
@@ -160,6 +165,12 @@ func Trees(of Files) map[string]Case {
 		evil := "[submodule \"../../x\"]\n\tpath = module\n\turl = --upload-pack=touch /tmp/evil\n[submodule \"b\"]\n\turl = file:///etc\n"
 		return byName(append(good, Entry{"100644", ".gitmodules", p.Add(Blob, []byte(evil))}, Entry{"160000", "module", strings.Repeat("ab", 20)}))
 	})
+	odd(with)
+	return out
+}
+
+// odd is what is in order for Git: pointers, attributes, long names and very many files.
+func odd(with func(string, Case, func(*Pack, []Entry) []Entry)) {
 	with("git-lfs-pointer", Case{Reason: "NotRegularFile", Refused: true, Plain: true, Says: []string{"deploy/a.yaml", "Git LFS"}}, func(p *Pack, good []Entry) []Entry {
 		pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("4d", 32) + "\nsize 12345\n"
 		return append([]Entry{{"100644", "a.yaml", p.Add(Blob, []byte(pointer))}}, good...)
@@ -201,7 +212,6 @@ func Trees(of Files) map[string]Case {
 		}
 		return []Entry{{"40000", "d", id}}
 	})
-	return out
 }
 
 // Of is all that a repository may hold or a server may do, whatever way it is asked.
