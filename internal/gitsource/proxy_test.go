@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,6 +91,18 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+// nobody is an address of this machine at which nobody listens, and nobody else can: it is held, but no connections are taken.
+func nobody(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	ok(t, err)
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	ok(t, syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	name, err := syscall.Getsockname(fd)
+	ok(t, err)
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+}
+
 // What goes wrong with a proxy is said of the proxy, and by kind.
 func TestProxyFailures(t *testing.T) {
 	server := startServer(t)
@@ -99,8 +112,7 @@ func TestProxyFailures(t *testing.T) {
 	ok(t, err)
 	locked := startProxy(t, proxyserver.Password(canaryUser, canaryPassword))
 	refusing := startProxy(t, proxyserver.Refuse())
-	down := startProxy(t)
-	down.Close()
+	down := nobody(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts, and nobody says a word
 	ok(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
@@ -136,7 +148,7 @@ func TestProxyFailures(t *testing.T) {
 			name := " " + url[:strings.Index(url, ":")] + " through " + scheme
 			rows["wrong password"+name] = row{url, secret(locked.Address(scheme), canaryUser, canaryToken), gitsource.ErrAuthentication, "refuses the credentials"}
 			rows["no password"+name] = row{url, secret(locked.Address(scheme), "", ""), gitsource.ErrAuthentication, "wants credentials"}
-			rows["proxy is down"+name] = row{url, secret(down.Address(scheme), canaryUser, canaryPassword), gitsource.ErrUnreachable, "connection refused"}
+			rows["proxy is down"+name] = row{url, secret(scheme+"://"+down, canaryUser, canaryPassword), gitsource.ErrUnreachable, "connection refused"}
 			rows["proxy hangs"+name] = row{url, secret(scheme+"://"+silent.Addr().String(), canaryUser, canaryPassword), gitsource.ErrUnreachable, "in time"}
 			rows["proxy at a refused address"+name] = row{url, secret(scheme+"://169.254.169.254:80", canaryUser, canaryPassword), gitsource.ErrInvalidSecret, "link-local"}
 			rows["proxy is unknown"+name] = row{url, secret(scheme+"://nothing.invalid:80", canaryUser, canaryPassword), gitsource.ErrUnreachable, "not resolved"}
