@@ -226,7 +226,10 @@ func TestRemovedCRDsLeaveWorkloads(t *testing.T) {
 
 	// Stele is installed again: the track and its releases are made anew from Git, and what runs is taken up as it is.
 	s.kubectl("apply", "--server-side", "-f", filepath.Join(testkit.Root(), "config", "crd", "bases"))
-	s.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev")
+	s.Eventually(func() error { // kubectl wait fails on a definition that has no status yet
+		_, err := suite.cluster.Kubectl(s.ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev")
+		return err
+	}).Should(gomega.Succeed())
 	s.makeTrack("shop")
 	again := s.live(second)
 	s.Expect(again.Status.ActiveRun).To(gomega.BeEquivalentTo(1), "what serves is taken up")
