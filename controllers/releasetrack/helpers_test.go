@@ -19,6 +19,7 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/release"
+	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
 
 // present is the time of every test that looks at one.
@@ -130,3 +131,17 @@ func newReconciler(t *testing.T, objects ...client.Object) *Reconciler {
 
 // onLoopback connects to servers of the test.
 func onLoopback() *outbound.Dialer { return outbound.New(outbound.Options{AllowLoopback: true}) }
+
+// newGit is a Git server with an empty repository "shop".
+func newGit(t *testing.T) (url string, repo *gitserver.Repo) {
+	t.Helper()
+	server, err := gitserver.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	if repo, err = server.CreateRepo("shop"); err != nil {
+		t.Fatal(err)
+	}
+	return server.HTTPURL("shop"), repo
+}

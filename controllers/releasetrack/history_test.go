@@ -28,18 +28,10 @@ type past struct {
 
 func newPast(t *testing.T) *past {
 	t.Helper()
-	server, err := gitserver.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	repo, err := server.CreateRepo("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	url, repo := newGit(t)
 	f, _ := newFollower(t, 1)
 	req := lookRequest{track: shopKey, path: "deploy", interval: time.Minute, ref: gitsource.Ref{Branch: "main"}, fresh: true,
-		remote: gitsource.Remote{URL: server.HTTPURL("shop")}, shape: release.Shape{Path: "deploy"}}
+		remote: gitsource.Remote{URL: url}, shape: release.Shape{Path: "deploy"}}
 	return &past{t, repo, f, req}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/render"
-	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
 
 // manifests is a tree with one file, deploy/a.yaml.
@@ -195,20 +194,12 @@ func TestRenderCommitWithReferences(t *testing.T) {
 
 // The fingerprint of a commit changes with what the path depends on, and with nothing else.
 func TestFingerprint(t *testing.T) {
-	server, err := gitserver.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	repo, err := server.CreateRepo("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	url, repo := newGit(t)
 	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	remote, ref := gitsource.Remote{URL: server.HTTPURL("shop")}, gitsource.Ref{Branch: "main"}
+	remote, ref := gitsource.Remote{URL: url}, gitsource.Ref{Branch: "main"}
 	of := func(files map[string]string) string {
 		t.Helper()
 		if _, err := repo.Commit(files); err != nil {

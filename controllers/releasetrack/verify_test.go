@@ -35,18 +35,10 @@ type signedWorld struct {
 
 func newSignedWorld(t *testing.T, verify v1alpha1.SourceVerification, signers ...signing.Signer) *signedWorld {
 	t.Helper()
-	server, err := gitserver.New(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	repo, err := server.CreateRepo("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	url, repo := newGit(t)
 	verify.SecretRef.Name = "signers"
 	track := newTrack(func(track *v1alpha1.ReleaseTrack) {
-		track.Spec.Source.URL, track.Spec.Source.Verify = server.HTTPURL("shop"), &verify
+		track.Spec.Source.URL, track.Spec.Source.Verify = url, &verify
 	})
 	w := &signedWorld{T: t, repo: repo, track: track, memory: &memory{}}
 	w.r = newReconciler(t, track, w.secret(signers...))

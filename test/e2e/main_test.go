@@ -98,7 +98,7 @@ func run(m *testing.M) int {
 }
 
 func setUp(ctx context.Context) error {
-	removeLeftovers()
+	testkit.StopLeftovers(clusterPrefix, os.Stderr)
 	var err error
 	if suite.dir, err = os.MkdirTemp("", "stele-e2e-"); err != nil {
 		return err
@@ -181,21 +181,6 @@ func tearDown() {
 	errs = append(errs, os.RemoveAll(suite.dir))
 	if err := errors.Join(errs...); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "e2e: cleaning up:", err)
-	}
-}
-
-// removeLeftovers stops clusters of suites that were killed before they could: those whose process is gone.
-func removeLeftovers() {
-	dirs, _ := filepath.Glob(filepath.Join(testkit.Root(), ".cluster", clusterPrefix+"*"))
-	for _, dir := range dirs {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), clusterPrefix))
-		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			continue
-		}
-		left := &testkit.Cluster{Name: filepath.Base(dir), Dir: dir}
-		if err := left.Stop(); err != nil {
-			_, _ = fmt.Fprintln(os.Stderr, "e2e: a leftover cluster:", err)
-		}
 	}
 }
 

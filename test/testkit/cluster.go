@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -119,3 +121,18 @@ func Eventually(ctx context.Context, timeout time.Duration, check func(context.C
 
 // IsGone reports whether a read failed because the object does not exist.
 func IsGone(err error) bool { return apierrors.IsNotFound(err) }
+
+// StopLeftovers stops the clusters of suites that were killed before they could: those named after a process that is gone.
+func StopLeftovers(prefix string, progress io.Writer) {
+	dirs, _ := filepath.Glob(filepath.Join(Root(), ".cluster", prefix+"*"))
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), prefix))
+		if err != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		left := &Cluster{Name: filepath.Base(dir), Dir: dir}
+		if err := left.Stop(); err != nil {
+			_, _ = fmt.Fprintf(progress, "leftover cluster %s: %v\n", left.Name, err)
+		}
+	}
+}
