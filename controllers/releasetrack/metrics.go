@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -86,6 +87,12 @@ func measureTrack(t *v1alpha1.ReleaseTrack) {
 	for _, kind := range measured {
 		trackCondition.WithLabelValues(t.Namespace, t.Name, kind).Set(isTrue[kind])
 	}
+	// Absent where no signature is asked for: a zero is one that is missing.
+	if apimeta.FindStatusCondition(t.Status.Conditions, v1alpha1.SourceVerifiedCondition) == nil {
+		trackCondition.DeleteLabelValues(t.Namespace, t.Name, v1alpha1.SourceVerifiedCondition)
+		return
+	}
+	trackCondition.WithLabelValues(t.Namespace, t.Name, v1alpha1.SourceVerifiedCondition).Set(isTrue[v1alpha1.SourceVerifiedCondition])
 }
 
 func forgetMetrics(key types.NamespacedName) {

@@ -3,32 +3,32 @@ package releasetrack
 import (
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/release"
 )
 
-// The cache of the follower that was made last is measured.
-func TestGitCacheIsMeasured(t *testing.T) {
-	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithMaxBytes(12345))
-	if err != nil {
-		t.Fatal(err)
+// A track says whether its source is verified only where it asks for that.
+func TestVerifiedIsMeasuredWhereItIsAsked(t *testing.T) {
+	track := newTrack()
+	track.Name = "measured"
+	before := testutil.CollectAndCount(trackCondition)
+	measureTrack(track)
+	if n := testutil.CollectAndCount(trackCondition) - before; n != len(measured) {
+		t.Errorf("%d conditions of a track that asks for no signatures, want %d", n, len(measured))
 	}
-	NewFollower(store, nil, 1)
-	families, err := metrics.Registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		if m := f.GetMetric()[0]; m.GetGauge() != nil || m.GetCounter() != nil {
-			got[f.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+	for status, want := range map[bool]float64{true: 1, false: 0} {
+		release.SetCondition(&track.Status.Conditions, 1, v1alpha1.SourceVerifiedCondition, status, v1alpha1.SignerUnknownReason, "")
+		measureTrack(track)
+		if got := testutil.ToFloat64(trackCondition.WithLabelValues(track.Namespace, "measured", v1alpha1.SourceVerifiedCondition)); got != want {
+			t.Errorf("%v is measured as %v", status, got)
 		}
 	}
-	for name, want := range map[string]float64{"stele_git_cache_bytes": 0, "stele_git_cache_limit_bytes": 12345,
-		"stele_git_cache_repositories": 0, "stele_git_cache_evictions_total": 0} {
-		if value, there := got[name]; !there || value != want {
-			t.Errorf("%s: %v, there: %v; want %v", name, value, there, want)
-		}
+	track.Status.Conditions = nil
+	measureTrack(track)
+	if n := testutil.CollectAndCount(trackCondition) - before; n != len(measured) {
+		t.Errorf("%d conditions when no signatures are asked for any more", n)
 	}
+	forgetMetrics(key(track.Namespace, "measured"))
 }
