@@ -137,7 +137,7 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &found{revision: rev, check: req.verify.digest(rev.Tag)}
+	out := &found{revision: rev, check: req.verify.digest(rev)}
 	again := req.unverified != "" && req.check != out.check
 	unchanged := req.complete && !again && rev.Ref == req.observed.Ref && rev.Commit == req.observed.Commit
 	if unchanged && req.accepted == "" {

@@ -81,13 +81,17 @@ func (r *Reconciler) findBase(ctx context.Context, s *scope, v *verification) er
 	return nil
 }
 
-// digest identifies the check, with the tag object that it is made of.
-func (v *verification) digest(tag string) string {
+// byTag: a tag is checked, which vouches for whatever it leads to.
+func (v *verification) byTag() bool { return v != nil && v.Mode != v1alpha1.VerifyHEAD }
+
+// digest identifies the check, with the tag that it is made of: its object, and the name under which it leads there.
+func (v *verification) digest(rev gitsource.Revision) string {
 	if v == nil {
 		return ""
 	}
-	if v.Mode == v1alpha1.VerifyHEAD {
-		tag = ""
+	tag := ""
+	if v.byTag() {
+		tag = rev.Ref + " " + rev.Tag
 	}
 	return release.VerificationDigest(v.SourceVerification, v.keys.Digest(), tag)
 }
@@ -101,7 +105,7 @@ func (v *verification) check(ctx context.Context, repo *gitsource.Repository, re
 	c := checking{verification: v, ctx: ctx, repo: repo, by: signature.Verifier{Keys: v.keys, Signers: v.Signers, Now: now}}
 	out := &v1alpha1.ReleaseVerification{Mode: v.Mode, VerifiedAt: metav1.NewTime(now.UTC().Truncate(time.Second))}
 	var tagKey string
-	if v.Mode != v1alpha1.VerifyHEAD {
+	if v.byTag() {
 		tagKey = c.tag(rev)
 		out.KeyFingerprint = tagKey
 	}
