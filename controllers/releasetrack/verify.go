@@ -162,7 +162,12 @@ func (c *checking) commit(id, tree string) string {
 		return ""
 	}
 	fingerprint, refusal := c.signerOf(id, tree)
-	if refusal != nil {
+	switch {
+	case refusal == nil:
+	case refusal.Reason == v1alpha1.SignatureMissingReason:
+		// To sign this one is to make another, and to rewrite what was pushed.
+		c.refuse(refusal.Reason, "commit %s %s; make another commit that changes the path, and sign it (git commit -S) with a key of the Secret of spec.source.verify", id, refusal.Message)
+	default:
 		c.refuse(refusal.Reason, "commit %s %s", id, refusal.Message)
 	}
 	return fingerprint
@@ -206,7 +211,7 @@ func (c *checking) ancestors(newest string) int32 {
 		}
 		if _, refusal := c.signerOf(id, ""); refusal != nil {
 			c.refuse(v1alpha1.AncestorNotVerifiedReason, "commit %s came since %s was released, and %s: %s. Where history may be rewritten, sign it anew; "+
-				"else have a person look at it and release once with ancestors: Ignore", id, release.Short(c.base), refusal.Reason, refusal.Message)
+				"else have a person look at it and release once with spec.source.verify.ancestors: Ignore", id, release.Short(c.base), refusal.Reason, refusal.Message)
 			return checked
 		}
 		checked++
