@@ -325,7 +325,7 @@ func (r *Reconciler) readCredentials(ctx context.Context, s *scope, req *lookReq
 	case err != nil && gitsource.Reason(err) != v1alpha1.GitSecretReason:
 		return err
 	case err != nil && ref == nil:
-		return fmt.Errorf("%s is not set: %w", field, err)
+		return &sourceError{v1alpha1.GitSecretReason, field + " is not set; an ssh repository needs a Secret with the keys identity and known_hosts"}
 	case err != nil:
 		return fmt.Errorf("%s: Secret %s: %w", field, ref.Name, err)
 	}

@@ -99,7 +99,8 @@ func (h *history) refusal() string {
 	annotate := fmt.Sprintf("kubectl -n %s annotate rtrack %s", h.req.track.Namespace, h.req.track.Name)
 	first := ""
 	if h.req.used == h.tip {
-		first = fmt.Sprintf("remove the annotation, which was used for this commit before (%s %s-), wait a second, then ", annotate, v1alpha1.AcceptHistoryAnnotation)
+		first = fmt.Sprintf("remove the annotation, which was used for this commit before (%s --overwrite %s- %s=<your user name>), wait a second, then ",
+			annotate, v1alpha1.AcceptHistoryAnnotation, v1alpha1.ActorAnnotation)
 	}
 	text := fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the history was rewritten (force-push), and nothing of it runs. "+
 		"If it was meant to be, %saccept it: %s --overwrite %s=%s %s=<your user name>; else restore the branch",

@@ -117,7 +117,7 @@ func TestRewrittenHistoryIsAccepted(t *testing.T) {
 		}
 	}
 	_, err = p.look(func(r *lookRequest) { r.used = tip }) // the command alone would change nothing
-	if err == nil || !strings.Contains(err.Error(), "(kubectl -n shop annotate rtrack shop stele.dev/accept-history-)") {
+	if err == nil || !strings.Contains(err.Error(), "(kubectl -n shop annotate rtrack shop --overwrite stele.dev/accept-history- stele.dev/actor=") {
 		t.Errorf("the message does not say that the annotation was used: %v", err)
 	}
 	out, err = p.look(accepting(one)) // what was pushed on top of it is accepted with it
