@@ -36,11 +36,11 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s%s is over the limit: %d %s, at most %s are read%s", where, e.What, e.Actual, e.Unit, e.limit(), advice)
 }
 
-// limit in the unit that people set it in.
+// limit with its unit, and in the one that people set it in.
 func (e *LimitError) limit() string {
 	const mebi = 1 << 20
 	if e.Unit == "bytes" && e.Limit >= mebi && e.Limit%mebi == 0 {
-		return fmt.Sprintf("%d MiB", e.Limit/mebi)
+		return fmt.Sprintf("%d bytes (%d MiB)", e.Limit, e.Limit/mebi)
 	}
 	return fmt.Sprintf("%d %s", e.Limit, e.Unit)
 }
