@@ -219,7 +219,8 @@ type TrackSource struct {
 	Path string `json:"path,omitempty"`
 
 	// secretRef names a Secret in the track's namespace: username and password, or bearerToken (HTTPS); identity,
-	// known_hosts and optionally password, the key's passphrase (SSH); ca.crt (HTTPS with an own authority).
+	// known_hosts and optionally password, the key's passphrase (SSH); ca.crt (HTTPS with an own authority);
+	// tls.crt and tls.key (HTTPS with a client certificate).
 	// +optional
 	SecretRef *LocalObjectReference `json:"secretRef,omitempty"`
 

@@ -310,18 +310,24 @@ func (f *Follower) refuse(req lookRequest, err error) {
 
 // readCredentials reads the Secrets of the source live: a rotated one is used by the next look.
 func (r *Reconciler) readCredentials(ctx context.Context, s *scope, req *lookRequest) error {
+	const field = "spec.source.secretRef"
 	ref := s.track.Spec.Source.SecretRef
 	var data map[string][]byte
 	if ref != nil {
-		secret, err := r.getSecret(ctx, "spec.source.secretRef", client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
+		secret, err := r.getSecret(ctx, field, client.ObjectKey{Namespace: s.track.Namespace, Name: ref.Name})
 		if err != nil {
 			return err
 		}
 		data = secret.Data
 	}
 	auth, err := gitsource.AuthFromSecret(req.remote.URL, data)
-	if err != nil {
+	switch {
+	case err != nil && gitsource.Reason(err) != v1alpha1.GitSecretReason:
 		return err
+	case err != nil && ref == nil:
+		return &sourceError{v1alpha1.GitSecretReason, field + " is not set; an ssh repository needs a Secret with the keys identity and known_hosts"}
+	case err != nil:
+		return fmt.Errorf("%s: Secret %s: %w", field, ref.Name, err)
 	}
 	req.remote.Auth = auth
 	return r.readProxy(ctx, s, req)

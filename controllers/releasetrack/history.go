@@ -96,9 +96,15 @@ func (h *history) acceptedAlready() error {
 }
 
 func (h *history) refusal() string {
+	annotate := fmt.Sprintf("kubectl -n %s annotate rtrack %s", h.req.track.Namespace, h.req.track.Name)
+	first := ""
+	if h.req.used == h.tip {
+		first = fmt.Sprintf("remove the annotation, which was used for this commit before (%s --overwrite %s- %s=<your user name>), wait a second, then ",
+			annotate, v1alpha1.AcceptHistoryAnnotation, v1alpha1.ActorAnnotation)
+	}
 	text := fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the history was rewritten (force-push), and nothing of it runs. "+
-		"If it was meant to be, accept it: kubectl -n %s annotate rtrack %s --overwrite %s=%s %s=<your user name>; else restore the branch",
-		h.req.observed.Commit, h.out.revision, h.req.track.Namespace, h.req.track.Name, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
+		"If it was meant to be, %saccept it: %s --overwrite %s=%s %s=<your user name>; else restore the branch",
+		h.req.observed.Commit, h.out.revision, first, annotate, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
 	if h.req.accepted != "" {
 		text += fmt.Sprintf(" (the annotation names %q, which is no commit of the new history)", cut(h.req.accepted, 64))
 	}

@@ -108,6 +108,10 @@ func TestRewrittenHistoryIsAccepted(t *testing.T) {
 			t.Errorf("%s: the message does not say so: %v", name, err)
 		}
 	}
+	_, err = p.look(func(r *lookRequest) { r.used = tip }) // the command alone would change nothing
+	if err == nil || !strings.Contains(err.Error(), "(kubectl -n shop annotate rtrack shop --overwrite stele.dev/accept-history- stele.dev/actor=") {
+		t.Errorf("the message does not say that the annotation was used: %v", err)
+	}
 	out, err = p.look(accepting(one)) // what was pushed on top of it is accepted with it
 	p.finds(out, err, one, tip)
 	if out.accepted != one || !strings.Contains(out.rewritten, "annotation") || !strings.Contains(out.rewritten, old) || len(historyFindings(out)) != 1 {

@@ -138,7 +138,7 @@ func (r *Reconciler) ingestCommits(ctx context.Context, s *scope, l *look) (stri
 
 // ensureRelease returns the release of a commit, making it when it is not there.
 func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *chain, commit gitsource.Meta, content rendered, newest bool) (*v1alpha1.ImmutableRelease, error) {
-	if existing := c.find(commit.Commit); existing != nil && (!newest || stands(existing, content)) {
+	if existing := c.find(commit.Commit); existing != nil && (!newest || stands(existing, content, l.request.verify.byTag() && existing.Name != s.track.Status.HeadRelease)) {
 		if s.releases[existing.Name] == nil {
 			s.addRelease(existing.DeepCopy())
 		}
@@ -179,12 +179,13 @@ func (r *Reconciler) ensureRelease(ctx context.Context, s *scope, l *look, c *ch
 }
 
 // stands: a release that is there answers for what the newest commit holds now. One from before signatures were asked for does not answer
-// for a commit that has none; one whose signatures were checked is not checked again.
-func stands(rel *v1alpha1.ImmutableRelease, content rendered) bool {
+// for a commit that has none; one whose signatures were checked is not checked again. But where a tag is checked, one that leads somewhere
+// else than before has to pass itself (led): else whoever may push a tag could lead it back to any commit that ever passed.
+func stands(rel *v1alpha1.ImmutableRelease, content rendered, led bool) bool {
 	if rel.Spec.Digest == "" && rel.Spec.Refusal == nil {
 		return false
 	}
-	return !content.unverified || rel.Spec.Verification != nil || release.UnverifiedBy(rel) != ""
+	return !content.unverified || rel.Spec.Verification != nil && !led || release.UnverifiedBy(rel) != ""
 }
 
 // forged: a release that has never run says that it is of a commit, and its content is another one, though nothing else shapes it.

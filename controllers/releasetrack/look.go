@@ -38,9 +38,9 @@ type lookRequest struct {
 	// complete: the releases of observed are all there, so that the same tip needs nothing.
 	complete bool
 	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
-	// an annotation that was not used yet.
-	history  v1alpha1.RewrittenHistoryPolicy
-	accepted string
+	// an annotation that was not used yet; used is the one that was used last.
+	history        v1alpha1.RewrittenHistoryPolicy
+	accepted, used string
 	// fresh: what was pushed before the look must be found. Set by the follower.
 	fresh bool
 	// verify says whose signatures are needed; nil: nobody's.
@@ -100,6 +100,7 @@ func (r *Reconciler) request(s *scope) lookRequest {
 		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
 		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], history: spec.Source.RewrittenHistory, accepted: s.accepting(),
+		used: s.track.Status.LastAcceptedHistory,
 	}
 	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
 	req.asked = asking(s.track, req.token)
@@ -137,7 +138,7 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &found{revision: rev, check: req.verify.digest(rev.Tag)}
+	out := &found{revision: rev, check: req.verify.digest(rev)}
 	again := req.unverified != "" && req.check != out.check
 	unchanged := req.complete && !again && rev.Ref == req.observed.Ref && rev.Commit == req.observed.Commit
 	if unchanged && req.accepted == "" {

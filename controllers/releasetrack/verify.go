@@ -81,13 +81,17 @@ func (r *Reconciler) findBase(ctx context.Context, s *scope, v *verification) er
 	return nil
 }
 
-// digest identifies the check, with the tag object that it is made of.
-func (v *verification) digest(tag string) string {
+// byTag: a tag is checked, which vouches for whatever it leads to.
+func (v *verification) byTag() bool { return v != nil && v.Mode != v1alpha1.VerifyHEAD }
+
+// digest identifies the check, with the tag that it is made of: its object, and the name under which it leads there.
+func (v *verification) digest(rev gitsource.Revision) string {
 	if v == nil {
 		return ""
 	}
-	if v.Mode == v1alpha1.VerifyHEAD {
-		tag = ""
+	tag := ""
+	if v.byTag() {
+		tag = rev.Ref + " " + rev.Tag
 	}
 	return release.VerificationDigest(v.SourceVerification, v.keys.Digest(), tag)
 }
@@ -101,7 +105,7 @@ func (v *verification) check(ctx context.Context, repo *gitsource.Repository, re
 	c := checking{verification: v, ctx: ctx, repo: repo, by: signature.Verifier{Keys: v.keys, Signers: v.Signers, Now: now}}
 	out := &v1alpha1.ReleaseVerification{Mode: v.Mode, VerifiedAt: metav1.NewTime(now.UTC().Truncate(time.Second))}
 	var tagKey string
-	if v.Mode != v1alpha1.VerifyHEAD {
+	if v.byTag() {
 		tagKey = c.tag(rev)
 		out.KeyFingerprint = tagKey
 	}
@@ -158,7 +162,12 @@ func (c *checking) commit(id, tree string) string {
 		return ""
 	}
 	fingerprint, refusal := c.signerOf(id, tree)
-	if refusal != nil {
+	switch {
+	case refusal == nil:
+	case refusal.Reason == v1alpha1.SignatureMissingReason:
+		// To sign this one is to make another, and to rewrite what was pushed.
+		c.refuse(refusal.Reason, "commit %s %s; make another commit that changes the path, and sign it (git commit -S) with a key of the Secret of spec.source.verify", id, refusal.Message)
+	default:
 		c.refuse(refusal.Reason, "commit %s %s", id, refusal.Message)
 	}
 	return fingerprint
@@ -202,7 +211,7 @@ func (c *checking) ancestors(newest string) int32 {
 		}
 		if _, refusal := c.signerOf(id, ""); refusal != nil {
 			c.refuse(v1alpha1.AncestorNotVerifiedReason, "commit %s came since %s was released, and %s: %s. Where history may be rewritten, sign it anew; "+
-				"else have a person look at it and release once with ancestors: Ignore", id, release.Short(c.base), refusal.Reason, refusal.Message)
+				"else have a person look at it and release once with spec.source.verify.ancestors: Ignore", id, release.Short(c.base), refusal.Reason, refusal.Message)
 			return checked
 		}
 		checked++

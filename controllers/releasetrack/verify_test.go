@@ -370,13 +370,7 @@ func TestVerifyTags(t *testing.T) {
 		}, v1alpha1.SignatureMissingReason, "", ""},
 		"signed as v2": {v1alpha1.VerifyTag, v1alpha1.GitRef{Tag: "v1"}, nil, func(w *signedWorld, c string) {
 			w.tag("v2", c, pgp)
-			id, err := w.repo.Git("rev-parse", "refs/tags/v2")
-			if err == nil {
-				err = w.repo.SetRef("refs/tags/v1", id)
-			}
-			if err != nil {
-				w.Fatal(err)
-			}
+			w.alias("v2", "v1")
 		}, v1alpha1.TagMismatchReason, "", ""},
 		"of a tag": {v1alpha1.VerifyTag, v1alpha1.GitRef{Tag: "v1"}, nil, func(w *signedWorld, c string) {
 			w.tag("v2", c, pgp)
@@ -429,6 +423,69 @@ func TestVerifyTags(t *testing.T) {
 		w.tag("v1", later, pgp)
 		w.judged(c, "")
 	})
+}
+
+// Whoever may push tags, and has no key, leads none of them back to a commit that passed before: not by its signed tag under another name,
+// and not without a signature.
+func TestVerifyTagsThatLeadBack(t *testing.T) {
+	pgp, stranger := newPGP(t), newSSH(t)
+	for name, tc := range map[string]struct {
+		ref    v1alpha1.GitRef
+		lead   func(w *signedWorld, first string)
+		reason string
+	}{
+		"under a higher version": {v1alpha1.GitRef{SemVer: ">=1"}, func(w *signedWorld, _ string) { w.alias("v1.0.0", "v3.0.0") }, v1alpha1.TagMismatchReason},
+		"without a signature":    {v1alpha1.GitRef{SemVer: ">=1"}, func(w *signedWorld, c string) { w.lightweight("v3.0.0", c) }, v1alpha1.SignatureMissingReason},
+		"signed by a stranger":   {v1alpha1.GitRef{SemVer: ">=1"}, func(w *signedWorld, c string) { w.tag("v3.0.0", c, stranger) }, v1alpha1.SignerUnknownReason},
+		"the same tag, moved":    {v1alpha1.GitRef{Tag: "v2.0.0"}, func(w *signedWorld, c string) { w.lightweight("v2.0.0", c) }, v1alpha1.SignatureMissingReason},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSignedWorld(t, mode(v1alpha1.VerifyTag), pgp)
+			w.track.Spec.Source.Ref = v1alpha1.GitRef{Tag: "v1.0.0"}
+			first := w.commit(nil)
+			w.tag("v1.0.0", first, pgp)
+			w.judged(first, "")
+			w.track.Spec.Source.Ref = tc.ref
+			second := w.commit(nil)
+			w.tag("v2.0.0", second, pgp)
+			w.judged(second, "")
+			tc.lead(w, first)
+			w.judged(first, tc.reason)
+			w.keys(pgp, newSSH(t)) // another question, the same answer
+			w.judged(first, tc.reason)
+			w.track.Spec.Source.Ref = v1alpha1.GitRef{Tag: "v1.0.0"}
+			if r := w.judged(first, ""); r.Spec.Sequence != 1 {
+				t.Errorf("the tag that was signed does not lead back to the release that there is, but to %s", r.Name)
+			}
+		})
+	}
+}
+
+// A tag that was refused under a wrong name is judged anew under its own.
+func TestVerifyTagThatWasRenamed(t *testing.T) {
+	pgp := newPGP(t)
+	w := newSignedWorld(t, mode(v1alpha1.VerifyTag), pgp)
+	w.track.Spec.Source.Ref = v1alpha1.GitRef{SemVer: ">=1"}
+	c := w.commit(nil)
+	w.tag("v1.0.0", c, pgp)
+	w.alias("v1.0.0", "v3.0.0")
+	w.judged(c, v1alpha1.TagMismatchReason)
+	if err := w.repo.DeleteRef("refs/tags/v3.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	w.judged(c, "")
+}
+
+// alias makes another name for the object of a tag.
+func (w *signedWorld) alias(name, other string) {
+	w.Helper()
+	id, err := w.repo.Git("rev-parse", "refs/tags/"+name)
+	if err == nil {
+		err = w.repo.SetRef("refs/tags/"+other, id)
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *signedWorld) lightweight(name, commit string) {

@@ -158,7 +158,7 @@ func TestOnboardAndOffboard(t *testing.T) {
 func TestSamplesApply(t *testing.T) {
 	d := start(t)
 	d.kubectl("", "apply", "--server-side", "-k", filepath.Join(testkit.Root(), "config", "samples"))
-	if out := d.kubectl("", "-n", "stele-samples", "get", "rtrack", "-o", "name"); len(strings.Fields(out)) != 5 {
+	if out := d.kubectl("", "-n", "stele-samples", "get", "rtrack", "-o", "name"); len(strings.Fields(out)) != 6 {
 		t.Errorf("tracks of the samples: %s", out)
 	}
 }

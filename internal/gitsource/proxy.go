@@ -52,7 +52,7 @@ func proxyAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.User != nil:
-		return nil, badProxy("address of the proxy Secret must be a URL without credentials; these belong into the keys username and password")
+		return nil, badProxy("address of the proxy Secret must be a URL, such as http://proxy.example:3128, without credentials; these belong into the keys username and password")
 	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5":
 		return nil, badProxy("address of the proxy Secret must begin with http://, https:// or socks5://")
 	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":

@@ -11,7 +11,7 @@ import (
 // another mode, the commit is looked at again. A release that passed has none, so that a change of keys changes nothing for it.
 const verificationInput = "verification"
 
-// VerificationDigest is over what a check of signatures depends on besides the commit: the spec, the keys, and the tag object.
+// VerificationDigest is over what a check of signatures depends on besides the commit: the spec, the keys, and the tag.
 func VerificationDigest(v v1alpha1.SourceVerification, keys, tag string) string {
 	signers := slices.Clone(v.Signers)
 	return input(verificationInput, strings.Join([]string{string(v.Mode), string(v.Ancestors), sortedLines(signers), keys, tag}, "\x00")).Digest

@@ -26,15 +26,23 @@ func (e *LimitError) Error() string {
 	if e.Path != "" {
 		where = strconv.Quote(e.Path) + ": "
 	}
-	measured := "more"
-	if e.Actual > 0 {
-		measured = strconv.FormatInt(e.Actual, 10)
-	}
 	advice := ""
 	if e.Advice != "" {
 		advice = "; " + e.Advice
 	}
-	return fmt.Sprintf("%s%s is over the limit: %s %s, at most %d are read%s", where, e.What, measured, e.Unit, e.Limit, advice)
+	if e.Actual <= 0 {
+		return fmt.Sprintf("%s%s is over the limit: at most %s are read%s", where, e.What, e.limit(), advice)
+	}
+	return fmt.Sprintf("%s%s is over the limit: %d %s, at most %s are read%s", where, e.What, e.Actual, e.Unit, e.limit(), advice)
+}
+
+// limit with its unit, and in the one that people set it in.
+func (e *LimitError) limit() string {
+	const mebi = 1 << 20
+	if e.Unit == "bytes" && e.Limit >= mebi && e.Limit%mebi == 0 {
+		return fmt.Sprintf("%d bytes (%d MiB)", e.Limit, e.Limit/mebi)
+	}
+	return fmt.Sprintf("%d %s", e.Limit, e.Unit)
 }
 
 // Is makes errors.Is(err, fault.Limit) work.

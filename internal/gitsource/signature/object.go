@@ -106,7 +106,7 @@ func ParseCommit(raw []byte) (Object, *Refusal) {
 		return Object{}, odd("has an incomplete header")
 	}
 	if out.armored == nil {
-		return Object{}, refuse(v1alpha1.SignatureMissingReason, "has no signature; sign it (git commit -S) with a key of the Secret")
+		return Object{}, refuse(v1alpha1.SignatureMissingReason, "has no signature")
 	}
 	out.payload = append(append(out.payload, '\n'), body...)
 	return out, nil
@@ -206,7 +206,7 @@ func splitSignature(body []byte) (message, armored []byte, refusal *Refusal) {
 		start += end + 1
 	}
 	if at < 0 {
-		return nil, nil, refuse(v1alpha1.SignatureMissingReason, "has no signature; sign it (git tag -s) with a key of the Secret")
+		return nil, nil, refuse(v1alpha1.SignatureMissingReason, "has no signature; make it anew (git tag -s -f) with a key of the Secret of spec.source.verify")
 	}
 	if size := len(body) - at; size > maxSignature {
 		return nil, nil, invalid("has a signature of %d bytes; at most %d are read", size, maxSignature)

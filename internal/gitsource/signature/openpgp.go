@@ -47,7 +47,7 @@ func (k *Keyring) openPGP(o Object, now time.Time) (string, *Refusal) {
 	}
 	candidates := k.entitiesOf(*sig.IssuerKeyId)
 	if len(candidates) == 0 {
-		return "", refuse(v1alpha1.SignerUnknownReason, "is signed by OpenPGP key %016X, which is not in the Secret; add the public key (gpg --armor --export), or have another person sign",
+		return "", refuse(v1alpha1.SignerUnknownReason, "is signed by OpenPGP key %016X, which is not in the Secret of spec.source.verify; add the public key (gpg --armor --export), or have another person sign",
 			*sig.IssuerKeyId)
 	}
 	fingerprint, worst := "", (*Refusal)(nil)

@@ -34,7 +34,7 @@ func (k *Keyring) ssh(o Object) (string, *Refusal) {
 	case sig.Namespace != namespace:
 		return "", invalid("has a signature that was made for another purpose than Git; sign it with git commit -S")
 	case at < 0:
-		return "", refuse(v1alpha1.SignerUnknownReason, "is signed by SSH key %s, which is not in the Secret; add the public key, or have another person sign", fingerprint)
+		return "", refuse(v1alpha1.SignerUnknownReason, "is signed by SSH key %s, which is not in the Secret of spec.source.verify; add the public key, or have another person sign", fingerprint)
 	}
 	if err := sshsig.Verify(bytes.NewReader(o.payload), sig, k.sshKeys[at], sig.HashAlgorithm, namespace); err != nil {
 		return "", invalid("has a signature by SSH key %s that is not one of these bytes (it was taken from another object, or this one was altered), or that nobody touched the token for", fingerprint)
