@@ -16,6 +16,11 @@ type ReleaseTrackStatus struct {
 	// +optional
 	ObservedRevision string `json:"observedRevision,omitempty"`
 
+	// observedURL is the repository that observedRevision is of.
+	// +kubebuilder:validation:MaxLength=2048
+	// +optional
+	ObservedURL string `json:"observedURL,omitempty"`
+
 	// leftOut are commits of the last push that got no release of their own, because more than 100 changed the path at once: the oldest
 	// ones. Absent when there were none.
 	// +optional

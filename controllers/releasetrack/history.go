@@ -36,9 +36,9 @@ func walk(ctx context.Context, repo *gitsource.Repository, req lookRequest, out 
 }
 
 // jumps: a branch moves from commit to commit; a tag, a version or a commit that a person names may go anywhere, and so does a track that
-// is pointed at another branch. The commits in between have an outcome all the same, where there are any.
+// is pointed at another branch, or repository. The commits in between have an outcome all the same, where there are any.
 func jumps(req lookRequest, rev gitsource.Revision) bool {
-	return req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != "")) || req.observed.Ref != rev.Ref
+	return req.moved || req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != "")) || req.observed.Ref != rev.Ref
 }
 
 type history struct {
@@ -78,9 +78,21 @@ func (h *history) rewritten(cause error) (gitsource.WalkResult, error) {
 	return result, err
 }
 
-// accepted: the annotation names a commit of the new history. What was pushed on top of it since is accepted with it.
+// accepted: the annotation names the tip, or a commit that the new history has and the old one has not: what was pushed on top of it since is
+// accepted with it. One that both have says nothing about the new one.
 func (h *history) accepted() (bool, error) {
-	return h.repo.Contains(h.ctx, h.tip, h.req.accepted)
+	if h.req.accepted == h.tip {
+		return true, nil
+	}
+	inNew, err := h.repo.Contains(h.ctx, h.tip, h.req.accepted)
+	if err != nil || !inNew {
+		return false, err
+	}
+	inOld, err := h.repo.Contains(h.ctx, h.req.observed.Commit, h.req.accepted)
+	if errors.Is(err, gitsource.ErrNotFetched) {
+		return false, nil // the old one is not known any more
+	}
+	return err == nil && !inOld, err
 }
 
 // acceptedAlready notes an annotation that names a commit of a history that was not rewritten: it must not lie in wait for one that will be.
@@ -88,7 +100,7 @@ func (h *history) acceptedAlready() error {
 	if h.req.accepted == "" || h.req.observed.Commit == "" {
 		return nil
 	}
-	known, err := h.accepted()
+	known, err := h.repo.Contains(h.ctx, h.tip, h.req.accepted)
 	if known {
 		h.out.accepted = h.req.accepted
 	}
@@ -106,7 +118,7 @@ func (h *history) refusal() string {
 		"If it was meant to be, %saccept it: %s --overwrite %s=%s %s=<your user name>; else restore the branch",
 		h.req.observed.Commit, h.out.revision, first, annotate, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
 	if h.req.accepted != "" {
-		text += fmt.Sprintf(" (the annotation names %q, which is no commit of the new history)", cut(h.req.accepted, 64))
+		text += fmt.Sprintf(" (the annotation names %q, which does not say that the new history is accepted: name its tip)", cut(h.req.accepted, 64))
 	}
 	return text
 }

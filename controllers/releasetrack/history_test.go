@@ -93,7 +93,7 @@ func TestRewrittenHistoryIsAccepted(t *testing.T) {
 	one, _ := p.repo.Git("rev-parse", tip+"^")
 	one = strings.TrimSpace(one)
 
-	for name, accepted := range map[string]string{"nobody has accepted it": "", "another commit is accepted": strings.Repeat("ab", 20), "the old tip is accepted": old,
+	for name, accepted := range map[string]string{"nobody has accepted it": "", "another commit is accepted": strings.Repeat("ab", 20), "the old tip is accepted": old, "a commit that both have is accepted": base,
 		"a branch is accepted": "main"} {
 		_, err := p.look(accepting(accepted))
 		if !errors.Is(err, gitsource.ErrNotAncestor) || sourceReason(err) != v1alpha1.GitHistoryRewrittenReason {
@@ -265,5 +265,29 @@ func TestHistoryRewrittenStands(t *testing.T) {
 	}
 	if s.track.Status.LastAcceptedHistory != "" {
 		t.Error("an annotation that was removed is remembered")
+	}
+}
+
+// The address of a repository changes, and what was observed is there too: nothing is found, and from then on it is followed as before.
+func TestAnotherAddressOfTheSame(t *testing.T) {
+	p := newPast(t)
+	first := p.commit("first")
+	out, err := p.look()
+	p.finds(out, err, first)
+	moved := func(r *lookRequest) { r.moved, r.complete = true, false }
+	out, err = p.look(moved)
+	p.finds(out, err)
+	if out.unchanged {
+		t.Error("that it is observed there is not noted")
+	}
+	second, third := p.commit("second"), p.commit("third")
+	out, err = p.look(moved)
+	p.finds(out, err, second, third)
+	other := p.commit("other", gitserver.Orphan())
+	out, err = p.look(moved) // somebody else's repository
+	p.finds(out, err, other)
+	p.commit("evil", gitserver.Orphan())
+	if _, err := p.look(); !errors.Is(err, gitsource.ErrNotAncestor) {
+		t.Errorf("a force-push after it: %v", err)
 	}
 }

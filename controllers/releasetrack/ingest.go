@@ -69,7 +69,7 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 		s.track.Status.HeadRelease = head
 		r.noteLeft(s, head)
 	}
-	s.track.Status.ObservedRevision = l.found.revision.String()
+	s.track.Status.ObservedRevision, s.track.Status.ObservedURL = l.found.revision.String(), l.request.remote.URL
 	r.noteHistory(s, l)
 	return nil
 }

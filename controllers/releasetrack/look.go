@@ -1,6 +1,7 @@
 package releasetrack
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,8 +36,9 @@ type lookRequest struct {
 	shape release.Shape
 	// observed is the revision up to which every commit has its outcome; zero: none, or of another source.
 	observed gitsource.Revision
-	// complete: the releases of observed are all there, so that the same tip needs nothing.
-	complete bool
+	// complete: the releases of observed are all there, so that the same tip needs nothing. moved: it is of another address, which may be
+	// that of the same repository.
+	complete, moved bool
 	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
 	// an annotation that was not used yet; used is the one that was used last.
 	history        v1alpha1.RewrittenHistoryPolicy
@@ -105,10 +107,13 @@ func (r *Reconciler) request(s *scope) lookRequest {
 	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
 	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
-	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && release.SameInputs(head.Spec.Inputs, req.inputs())
+	sameSource := head != nil && release.SameInputs(head.Spec.Inputs, req.inputs())
 	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
 	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
-		req.observed, req.complete = observed, true
+		req.observed = observed
+		// A status of an earlier version does not say where it was observed: where the head is from.
+		req.complete = cmp.Or(s.track.Status.ObservedURL, head.Spec.Source.URL) == spec.Source.URL
+		req.moved = !req.complete
 		if req.check = release.UnverifiedBy(head); req.check != "" {
 			req.unverified = head.Spec.Source.Commit
 		}

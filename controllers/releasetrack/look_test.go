@@ -58,10 +58,14 @@ func TestRequest(t *testing.T) {
 		change   func(*v1alpha1.ReleaseTrack)
 		complete bool
 	}{
-		"same source":          {func(*v1alpha1.ReleaseTrack) {}, true},
-		"written otherwise":    {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.Path = "deploy/" }, true},
-		"another path":         {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.Path = "./other" }, false},
-		"another repository":   {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.URL = "https://git.example/other.git" }, false},
+		"same source":        {func(*v1alpha1.ReleaseTrack) {}, true},
+		"written otherwise":  {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.Path = "deploy/" }, true},
+		"another path":       {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.Path = "./other" }, false},
+		"observed elsewhere": {func(t *v1alpha1.ReleaseTrack) { t.Status.ObservedURL = "https://git.example/elsewhere.git" }, false},
+		"another repository": {func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.URL = "https://git.example/other.git" }, false},
+		"the same, and observed there": {func(t *v1alpha1.ReleaseTrack) {
+			t.Spec.Source.URL, t.Status.ObservedURL = "https://git.example/other.git", "https://git.example/other.git"
+		}, true},
 		"head is gone":         {func(t *v1alpha1.ReleaseTrack) { t.Status.HeadRelease = "shop-9999999999" }, false},
 		"nothing was observed": {func(t *v1alpha1.ReleaseTrack) { t.Status.ObservedRevision = "" }, false},
 		"nonsense was written": {func(t *v1alpha1.ReleaseTrack) { t.Status.ObservedRevision = "nonsense@@" }, false},
@@ -71,8 +75,9 @@ func TestRequest(t *testing.T) {
 				t.Status.HeadRelease, t.Status.ObservedRevision = "shop-1111111111", revision
 			}, tc.change)
 			req := (&Reconciler{}).request(newScopeOf(track, newRelease("1", 1)))
-			if req.complete != tc.complete || (req.observed.Commit != "") != tc.complete {
-				t.Errorf("observed %v, complete %v", req.observed, req.complete)
+			moved := strings.Contains(name, "observed elsewhere") || name == "another repository"
+			if req.complete != tc.complete || (req.observed.Commit != "") != (tc.complete || moved) || req.moved != moved {
+				t.Errorf("observed %v, complete %v, moved %v", req.observed, req.complete, req.moved)
 			}
 		})
 	}

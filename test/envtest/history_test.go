@@ -165,3 +165,28 @@ func TestLargePush(t *testing.T) {
 	settled()
 	untilCondition(t, trackConditions(s.ns, "shop"), v1alpha1.SourceFetchedCondition, metav1.ConditionTrue, v1alpha1.SucceededReason, words)
 }
+
+// The repository gets another address. What is seen there is noted, although no release is made of it, and a force-push is noticed as before.
+func TestAnotherAddressOfTheSame(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	url := ""
+	s.update(func(spec *v1alpha1.ReleaseTrackSpec) {
+		if url = strings.TrimSuffix(spec.Source.URL, ".git"); url == spec.Source.URL {
+			url += ".git"
+		}
+		spec.Source.URL = url
+	})
+	until(t, patience, func(ctx context.Context) error {
+		track, err := getTrack(ctx, s.ns, "shop")
+		if err == nil && track.Status.ObservedURL != url {
+			err = fmt.Errorf("observed at %q, want %q", track.Status.ObservedURL, url)
+		}
+		return err
+	})
+	s.untouched()
+	commit(t, s.repo, shop("web", "evil"), gitserver.Orphan())
+	poke(t, s.ns, "shop")
+	s.sourceFails(v1alpha1.GitHistoryRewrittenReason)
+	s.untouched()
+}
