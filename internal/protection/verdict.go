@@ -96,6 +96,9 @@ func describe(problems []Problem, namespace string) []string {
 	return out
 }
 
+// maxNames is how many of one sort are named: where nothing is installed, a list of everything says less.
+const maxNames = 5
+
 func sentence(same []Problem, namespace string) string {
 	names := make([]string, 0, len(same))
 	for _, p := range same {
@@ -107,6 +110,9 @@ func sentence(same []Problem, namespace string) string {
 			name += " (of policy " + p.Policy + ")"
 		}
 		names = append(names, name)
+	}
+	if more := len(names) - maxNames; more > 1 {
+		names = append(names[:maxNames], fmt.Sprintf("and %d more (metric stele_protection_problems has all)", more))
 	}
 	what := same[0].Kind + " " + strings.Join(names, ", ")
 	switch same[0].What {
