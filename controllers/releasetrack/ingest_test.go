@@ -111,7 +111,7 @@ func TestChainWorkloadsFrom(t *testing.T) {
 // lookWith is a finished look with commits, the last of which has content.
 func lookWith(t *testing.T, track *v1alpha1.ReleaseTrack, commits ...string) *look {
 	t.Helper()
-	l := &look{request: lookRequest{track: client.ObjectKeyFromObject(track), path: "deploy", asked: asking(track, "token"), token: "token"},
+	l := &look{request: lookRequest{track: client.ObjectKeyFromObject(track), path: "deploy", asked: asking(track, "token"), token: "token", from: observing(track)},
 		found: &found{revision: gitsource.Revision{Ref: "main", Commit: commits[len(commits)-1]}}}
 	for _, id := range commits {
 		l.found.commits = append(l.found.commits, gitsource.Meta{Commit: id, TreeHash: commitID("a"), Time: present})

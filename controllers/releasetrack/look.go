@@ -37,6 +37,10 @@ type lookRequest struct {
 	observed gitsource.Revision
 	// complete: the releases of observed are all there, so that the same tip needs nothing.
 	complete bool
+	// seen is the revision that was observed last of this repository, also when another path or shape begins anew: its history has to lead
+	// to the tip all the same. from identifies what status had observed when the look began.
+	seen gitsource.Revision
+	from string
 	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
 	// an annotation that was not used yet.
 	history  v1alpha1.RewrittenHistoryPolicy
@@ -66,6 +70,9 @@ type found struct {
 	leftOut *v1alpha1.LeftOutCommits
 	// rewritten is said of the commits when the history was rewritten, and is followed all the same.
 	rewritten string
+	// left are commits that were seen before and are not in the history of the tip; leftAll: nobody knows which.
+	left    map[string]bool
+	leftAll bool
 	// accepted is the annotation that was used for it, or that names nothing new.
 	accepted string
 	// newest is the content of the last commit.
@@ -105,8 +112,13 @@ func (r *Reconciler) request(s *scope) lookRequest {
 	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
 	sameSource := head != nil && head.Spec.Source.URL == spec.Source.URL && release.SameInputs(head.Spec.Inputs, req.inputs())
+	req.from = observing(s.track)
 	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
-	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
+	observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision)
+	if err == nil && s.lastURL() == spec.Source.URL {
+		req.seen = observed
+	}
+	if err == nil && sameSource {
 		req.observed, req.complete = observed, true
 		if req.check = release.UnverifiedBy(head); req.check != "" {
 			req.unverified = head.Spec.Source.Commit
@@ -124,6 +136,35 @@ func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
 // asking identifies the spec of a track, and its annotations, that a look answers.
 func asking(track *v1alpha1.ReleaseTrack, token string) string {
 	return fmt.Sprintf("%s/%d/%s/%s", track.UID, track.Generation, track.Annotations[v1alpha1.AcceptHistoryAnnotation], token)
+}
+
+// observing identifies what status says that was observed, from which a look goes on.
+func observing(track *v1alpha1.ReleaseTrack) string {
+	return track.Status.HeadRelease + " " + track.Status.ObservedRevision
+}
+
+// lastURL is the repository that was observed last: that of the head, or, where somebody has deleted it, of the newest release.
+func (s *scope) lastURL() string {
+	last := s.releases[s.track.Status.HeadRelease]
+	if last == nil {
+		for _, rel := range s.releases {
+			if last == nil || rel.Spec.Sequence > last.Spec.Sequence {
+				last = rel
+			}
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.Spec.Source.URL
+}
+
+// last is the revision from which history has to lead to the tip.
+func (r lookRequest) last() gitsource.Revision {
+	if r.observed.Commit != "" {
+		return r.observed
+	}
+	return r.seen
 }
 
 func cleanPath(p string) string {
