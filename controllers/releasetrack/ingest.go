@@ -49,12 +49,12 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 	if l.found == nil || l.request.asked != asking(s.track, l.request.token) {
 		return nil // what went wrong is in status; an answer to an earlier spec is of no use
 	}
-	if l.found.unchanged {
-		r.noteHistory(s, l)
-		return nil
-	}
 	if l.request.from != observing(s.track) && l.found.revision.String() != s.track.Status.ObservedRevision {
 		r.Git.again(s.key()) // it goes on from where status never got to: what lies before would be lost
+		return nil
+	}
+	if l.found.unchanged {
+		r.noteHistory(s, l)
 		return nil
 	}
 	if len(l.found.commits) > 0 {
