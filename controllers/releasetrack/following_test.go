@@ -102,7 +102,7 @@ func TestRewrittenHistoryAfterAChange(t *testing.T) {
 				t.Fatalf("%v", err)
 			}
 			change(w)
-			if _, err := w.ask(w.scope()); !errors.Is(err, gitsource.ErrNotAncestor) {
+			if _, err := w.ask(w.scope()); !errors.Is(err, gitsource.ErrNotAncestor) || sourceReason(err) != v1alpha1.GitHistoryRewrittenReason {
 				t.Fatalf("after a change of the %s it is followed: %v", name, err)
 			}
 			w.track.Annotations = map[string]string{v1alpha1.AcceptHistoryAnnotation: evil}
@@ -131,9 +131,7 @@ func TestRewrittenHistoryAfterAChange(t *testing.T) {
 func TestLeftByRewriting(t *testing.T) {
 	for name, change := range map[string]func(w *signedWorld){
 		"Follow": func(w *signedWorld) { w.track.Spec.Source.RewrittenHistory = v1alpha1.RewrittenHistoryFollow },
-		"another ref": func(w *signedWorld) {
-			w.track.Spec.Source.Ref = v1alpha1.GitRef{Name: "refs/heads/main"}
-		},
+		"a jump": func(w *signedWorld) { w.track.Spec.Source.Ref = v1alpha1.GitRef{Name: "refs/heads/main"} },
 		"the cache was lost": func(w *signedWorld) {
 			w.track.Spec.Source.RewrittenHistory = v1alpha1.RewrittenHistoryFollow
 			store, err := gitsource.NewStore(w.TempDir(), gitsource.WithDialer(onLoopback()))
@@ -160,16 +158,17 @@ func TestLeftByRewriting(t *testing.T) {
 				t.Fatal(err)
 			}
 			left := func(commit string) bool { return s.releases["shop-"+commit[:10]].Status.Times.Left != nil }
-			if !left(abandoned) || left(tip) || name != "the cache was lost" && left(base) {
+			if left(abandoned) != (name != "a jump") || left(tip) || name != "the cache was lost" && left(base) {
 				t.Errorf("left: abandoned %v, tip %v, base %v", left(abandoned), left(tip), left(base))
 			}
 			if err := w.repo.Branch("main", abandoned); err != nil {
 				t.Fatal(err)
 			}
-			if l, err = w.ask(s); err == nil && name != "another ref" {
+			w.track.Spec.Source.RewrittenHistory = v1alpha1.RewrittenHistoryFollow
+			if l, err = w.ask(s); err == nil {
 				err = w.r.ingest(t.Context(), s, l)
 			}
-			if err == nil && name != "another ref" && (left(abandoned) || !left(tip)) {
+			if err != nil || left(abandoned) || !left(tip) {
 				t.Errorf("brought back, left: abandoned %v, tip %v", left(abandoned), left(tip))
 			}
 		})

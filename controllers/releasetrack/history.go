@@ -25,9 +25,7 @@ func walk(ctx context.Context, repo *gitsource.Repository, req lookRequest, out 
 	case err == nil:
 		err = h.acceptedAlready()
 	case jumps(req, out.revision) && (lost || errors.Is(err, gitsource.ErrLimit)):
-		if result, err = h.since(""); err == nil && lost {
-			err = h.leaves()
-		}
+		result, err = h.since("")
 	case lost:
 		if result, err = h.rewritten(err); err == nil {
 			err = h.leaves()
@@ -67,18 +65,14 @@ func (h *history) leadsHere() error {
 	if h.req.observed.Commit != "" || h.req.seen.Commit == "" || jumps(h.req, h.out.revision) {
 		return nil
 	}
-	known, err := h.repo.Contains(h.ctx, h.tip, h.req.seen.Commit)
-	if err == nil && !known {
-		err = gitsource.ErrNotAncestor
-	}
-	return err
+	return h.repo.Leads(h.ctx, h.req.seen.Commit, h.tip)
 }
 
 // maxLeft is how many commits that Git has left are told apart.
 const maxLeft = 10_000
 
-// leaves notes which commits were seen and are not in the history of the tip: what was made of them is no candidate any more, should the
-// tip be refused.
+// leaves notes which commits were seen and are not in the rewritten history: what was made of them is no candidate any more, should the tip
+// be refused. A tag that jumps to another line takes nothing back.
 func (h *history) leaves() error {
 	h.out.leftAll = true
 	if _, err := h.repo.Meta(h.req.last().Commit); err != nil {
