@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -185,4 +186,62 @@ func TestAgain(t *testing.T) {
 	if now, _ := due(f, "a"); !now || !f.tracks[shopKey].fresh {
 		t.Error("it is not")
 	}
+}
+
+// An annotation that names something else than a commit accepts nothing, and harms neither the look nor the cache.
+func TestAcceptanceOfSomethingElse(t *testing.T) {
+	p := newPast(t)
+	base := p.commit("base")
+	old := p.commit("old")
+	out, err := p.look()
+	p.finds(out, err, old)
+	tree, err := p.repo.Git("rev-parse", base+"^{tree}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err = p.look(accepting(strings.TrimSpace(tree)))
+	p.finds(out, err)
+	next := p.commit("next")
+	out, err = p.look(accepting(strings.TrimSpace(tree)))
+	p.finds(out, err, next)
+	p.commit("rewritten", gitserver.Parents(base))
+	if _, err := p.look(accepting(strings.TrimSpace(tree))); !errors.Is(err, gitsource.ErrNotAncestor) || sourceReason(err) != v1alpha1.GitHistoryRewrittenReason {
+		t.Errorf("%v", err)
+	}
+}
+
+// A cache that was lost does not make commits answer for a history that was accepted long ago.
+func TestAncestorsAfterTheCacheWasLost(t *testing.T) {
+	pgp := newPGP(t)
+	for _, lost := range []bool{false, true} {
+		w := newSignedWorld(t, required(), pgp)
+		w.track.Spec.Source.Ref = v1alpha1.GitRef{SemVer: ">=1"}
+		w.commit(nil) // before the first release nothing but the commit itself is looked at
+		trunk := w.commit(pgp)
+		w.lightweight("v1.0.0", trunk)
+		w.judged(trunk, "")
+		side := w.commit(pgp, gitserver.OnBranch("release-1"), gitserver.Parents(trunk))
+		w.lightweight("v1.1.0", side)
+		w.judged(side, "")
+		if lost {
+			store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.r.Git = NewFollower(store, w.r.Clock, 2)
+		}
+		next := w.commit(pgp)
+		w.lightweight("v2.0.0", next)
+		w.judged(next, "")
+	}
+	// One that nobody has any more takes nothing away.
+	w := newSignedWorld(t, required(), pgp)
+	w.commit(nil)
+	w.judged(w.commit(pgp), "")
+	gone := w.scope().releases[w.track.Status.HeadRelease]
+	gone.Spec.Source.Commit = commitID("9")
+	if err := w.r.Client.Update(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	w.judged(w.commit(pgp), v1alpha1.AncestorNotVerifiedReason)
 }

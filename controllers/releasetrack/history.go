@@ -130,6 +130,9 @@ func (h *history) acceptedAlready() error {
 	if known {
 		h.out.accepted = h.req.accepted
 	}
+	if errors.Is(err, gitsource.ErrLimit) {
+		return nil // it is needed for nothing
+	}
 	return err
 }
 

@@ -188,6 +188,9 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
 		return nil, err
 	}
+	if err := f.fetchBase(ctx, req); err != nil {
+		return nil, err
+	}
 	f.turns.take(req.track.Namespace)
 	defer f.turns.back(req.track.Namespace)
 	ctx, cancel := context.WithTimeout(ctx, longestTurn)
@@ -226,6 +229,23 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	out.newest, err = renderCommit(tree, req)
 	out.newest.verification = result
 	return out, err
+}
+
+// fetchBase brings the commit from which ancestors are counted, where the cache was lost and another tag or history does not have it: without
+// it, all of history would have to be signed. One that the server no longer has takes nothing away.
+func (f *Follower) fetchBase(ctx context.Context, req lookRequest) error {
+	if req.verify == nil || req.verify.Ancestors != v1alpha1.AncestorsRequire || req.verify.base == "" {
+		return nil
+	}
+	repo, err := f.store.Open(req.remote)
+	if err != nil || has(repo, req.verify.base) {
+		return err
+	}
+	err = f.store.Fetch(ctx, req.remote, gitsource.Ref{Commit: req.verify.base}, gitsource.Revision{Commit: req.verify.base})
+	if errors.Is(err, gitsource.ErrRefNotFound) || errors.Is(err, gitsource.ErrLimit) {
+		return nil
+	}
+	return err
 }
 
 // longestTurn bounds what is done with a repository that was fetched: walking through its history and reading what changed.

@@ -18,6 +18,9 @@ func (r *Repository) Contains(ctx context.Context, tip, commit string) (bool, er
 	if !isCommitID(commit) {
 		return false, nil
 	}
+	if _, err := r.known(commit); errors.Is(err, fault.NotFetched) || errors.Is(err, fault.Tree) {
+		return false, nil // a person may have named a tag or a tree
+	}
 	err := r.Leads(ctx, commit, tip)
 	if errors.Is(err, fault.NotAncestor) {
 		return false, nil
