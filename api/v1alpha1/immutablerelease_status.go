@@ -361,8 +361,8 @@ type ReleaseTimes struct {
 	// promoted is when a person's promotion of it was found; its deadline is counted from then.
 	// +optional
 	Promoted *metav1.MicroTime `json:"promoted,omitempty"`
-	// left is when the followed ref, or the spec of the track, pointed back to an earlier release than this one. It runs again only
-	// when it is pinned or promoted, or when they point at it again.
+	// left is when the followed ref, or the spec of the track, pointed back to an earlier release than this one, or to a history that
+	// has its commit not. It runs again only when it is pinned or promoted, or when they point at it again.
 	// +optional
 	Left *metav1.MicroTime `json:"left,omitempty"`
 	// activated is when all its traffic had moved to it.

@@ -79,16 +79,19 @@ func (c *chain) find(commit string) *v1alpha1.ImmutableRelease {
 // name picks the name of a new release, and a refusal when the commit cannot be told apart by its short id.
 func (c *chain) name(track, commit string) (string, *v1alpha1.ReleaseRefusal) {
 	base := release.Name(track, commit)
+	taken := func(name string) bool {
+		return slices.ContainsFunc(c.releases, func(r *v1alpha1.ImmutableRelease) bool { return r.Name == name })
+	}
 	for _, r := range c.releases {
 		if r.Name != base {
 			continue
 		}
 		if r.Spec.Source.Commit != commit {
-			return release.NameOfCollision(track, commit), &v1alpha1.ReleaseRefusal{Reason: v1alpha1.CommitIDCollisionReason,
+			return release.NameOfCollision(track, commit, taken), &v1alpha1.ReleaseRefusal{Reason: v1alpha1.CommitIDCollisionReason,
 				Message: fmt.Sprintf("commits %s and %s share their first 10 digits, by which objects are named; make another commit",
 					r.Spec.Source.Commit, commit)}
 		}
-		return release.NameWithInputs(track, commit, c.inputs), nil
+		return release.NameWithInputs(track, commit, c.inputs, taken), nil
 	}
 	return base, nil
 }

@@ -110,6 +110,14 @@ func (f *Follower) putBack(l *look) {
 	}
 }
 
+// again lets a track be looked at now, afresh: what was found is of no use.
+func (f *Follower) again(key types.NamespacedName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.of(key)
+	t.fresh, t.next = true, f.clock.Now()
+}
+
 // due reports whether it is time to look: the interval is over, or the request differs from the last one.
 func (f *Follower) due(key types.NamespacedName, asked string) (bool, time.Duration) {
 	f.mu.Lock()

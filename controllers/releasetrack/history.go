@@ -16,14 +16,20 @@ import (
 // walk finds the commits that get an outcome: those that change the path, between what was observed and the tip.
 func walk(ctx context.Context, repo *gitsource.Repository, req lookRequest, out *found) error {
 	h := &history{ctx: ctx, repo: repo, req: req, out: out, tip: out.revision.Commit}
-	result, err := h.since(req.observed.Commit)
+	var result gitsource.WalkResult
+	err := h.leadsHere()
+	if err == nil {
+		result, err = h.since(req.observed.Commit)
+	}
 	switch lost := errors.Is(err, gitsource.ErrNotAncestor); {
 	case err == nil:
 		err = h.acceptedAlready()
 	case jumps(req, out.revision) && (lost || errors.Is(err, gitsource.ErrLimit)):
 		result, err = h.since("")
 	case lost:
-		result, err = h.rewritten(err)
+		if result, err = h.rewritten(err); err == nil {
+			err = h.leaves()
+		}
 	}
 	if err != nil {
 		return err
@@ -38,7 +44,7 @@ func walk(ctx context.Context, repo *gitsource.Repository, req lookRequest, out 
 // jumps: a branch moves from commit to commit; a tag, a version or a commit that a person names may go anywhere, and so does a track that
 // is pointed at another branch, or repository. The commits in between have an outcome all the same, where there are any.
 func jumps(req lookRequest, rev gitsource.Revision) bool {
-	return req.moved || req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != "")) || req.observed.Ref != rev.Ref
+	return req.moved || req.ref.Commit != "" || (req.ref.Name == "" && (req.ref.SemVer != "" || req.ref.Tag != "")) || req.last().Ref != rev.Ref
 }
 
 type history struct {
@@ -54,6 +60,35 @@ func (h *history) since(from string) (gitsource.WalkResult, error) {
 	return h.repo.Walk(h.ctx, from, h.tip, maxChanges, func(t *gitsource.Tree) (string, error) { return fingerprint(t, h.req.path) })
 }
 
+// leadsHere: where another path, or another shape, begins anew, the history has to be the one that was seen all the same.
+func (h *history) leadsHere() error {
+	if h.req.observed.Commit != "" || h.req.seen.Commit == "" || jumps(h.req, h.out.revision) {
+		return nil
+	}
+	return h.repo.Leads(h.ctx, h.req.seen.Commit, h.tip)
+}
+
+// maxLeft is how many commits that Git has left are told apart.
+const maxLeft = 10_000
+
+// leaves notes which commits were seen and are not in the rewritten history: what was made of them is no candidate any more, should the tip
+// be refused. A tag that jumps to another line takes nothing back.
+func (h *history) leaves() error {
+	h.out.leftAll = true
+	if _, err := h.repo.Meta(h.req.last().Commit); err != nil {
+		return nil //nolint:nilerr // the cache was made anew since, and only the new history is in it
+	}
+	commits, err := h.repo.Between(h.ctx, h.tip, h.req.last().Commit, maxLeft)
+	if errors.Is(err, gitsource.ErrLimit) {
+		return nil
+	}
+	h.out.leftAll, h.out.left = false, map[string]bool{}
+	for _, id := range commits {
+		h.out.left[id] = true
+	}
+	return err
+}
+
 // rewritten follows the new history when the track says so, or when a person has accepted it: from where it leaves the old one.
 func (h *history) rewritten(cause error) (gitsource.WalkResult, error) {
 	by := "spec.source.rewrittenHistory: Follow"
@@ -65,12 +100,15 @@ func (h *history) rewritten(cause error) (gitsource.WalkResult, error) {
 		by = "annotation " + v1alpha1.AcceptHistoryAnnotation
 		h.out.accepted = h.req.accepted
 	}
-	fork, err := h.repo.Fork(h.ctx, h.req.observed.Commit, h.tip)
-	if err != nil && !errors.Is(err, gitsource.ErrLimit) {
-		return gitsource.WalkResult{}, err
+	fork := ""
+	if h.req.observed.Commit != "" {
+		var err error
+		if fork, err = h.repo.Fork(h.ctx, h.req.observed.Commit, h.tip); err != nil && !errors.Is(err, gitsource.ErrLimit) {
+			return gitsource.WalkResult{}, err
+		}
 	}
 	h.out.rewritten = fmt.Sprintf("the history was rewritten: commit %s, which was seen before, is not in the history of %s; followed by %s",
-		h.req.observed.Commit, h.tip, by)
+		h.req.last().Commit, h.tip, by)
 	result, err := h.since(fork)
 	if err == nil && len(result.Changes) == 0 && fork != "" {
 		return h.since("") // the new history ends where the old one still was: what it holds was seen
@@ -88,7 +126,7 @@ func (h *history) accepted() (bool, error) {
 	if err != nil || !inNew {
 		return false, err
 	}
-	inOld, err := h.repo.Contains(h.ctx, h.req.observed.Commit, h.req.accepted)
+	inOld, err := h.repo.Contains(h.ctx, h.req.last().Commit, h.req.accepted)
 	if errors.Is(err, gitsource.ErrNotFetched) {
 		return false, nil // the old one is not known any more
 	}
@@ -97,12 +135,15 @@ func (h *history) accepted() (bool, error) {
 
 // acceptedAlready notes an annotation that names a commit of a history that was not rewritten: it must not lie in wait for one that will be.
 func (h *history) acceptedAlready() error {
-	if h.req.accepted == "" || h.req.observed.Commit == "" {
+	if h.req.accepted == "" || h.req.last().Commit == "" {
 		return nil
 	}
 	known, err := h.repo.Contains(h.ctx, h.tip, h.req.accepted)
 	if known {
 		h.out.accepted = h.req.accepted
+	}
+	if errors.Is(err, gitsource.ErrLimit) {
+		return nil // it is needed for nothing
 	}
 	return err
 }
@@ -116,7 +157,7 @@ func (h *history) refusal() string {
 	}
 	text := fmt.Sprintf("commit %s, which was seen before, is not in the history of %s: the history was rewritten (force-push), and nothing of it runs. "+
 		"If it was meant to be, %saccept it: %s --overwrite %s=%s %s=<your user name>; else restore the branch",
-		h.req.observed.Commit, h.out.revision, first, annotate, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
+		h.req.last().Commit, h.out.revision, first, annotate, v1alpha1.AcceptHistoryAnnotation, h.tip, v1alpha1.ActorAnnotation)
 	if h.req.accepted != "" {
 		text += fmt.Sprintf(" (the annotation names %q, which does not say that the new history is accepted: name its tip)", cut(h.req.accepted, 64))
 	}

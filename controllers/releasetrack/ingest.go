@@ -49,6 +49,10 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 	if l.found == nil || l.request.asked != asking(s.track, l.request.token) {
 		return nil // what went wrong is in status; an answer to an earlier spec is of no use
 	}
+	if l.request.from != observing(s.track) && l.found.revision.String() != s.track.Status.ObservedRevision {
+		r.Git.again(s.key()) // it goes on from where status never got to: what lies before would be lost
+		return nil
+	}
 	if l.found.unchanged {
 		r.noteHistory(s, l)
 		return nil
@@ -67,25 +71,33 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 			return err
 		}
 		s.track.Status.HeadRelease = head
-		r.noteLeft(s, head)
+		r.noteLeft(s, head, l.found)
 	}
 	s.track.Status.ObservedRevision, s.track.Status.ObservedURL = l.found.revision.String(), l.request.remote.URL
 	r.noteHistory(s, l)
 	return nil
 }
 
-// noteLeft notes which releases Git, or the spec of the track, has left by pointing back to an earlier one.
-func (r *Reconciler) noteLeft(s *scope, head string) {
+// noteLeft notes which releases Git, or the spec of the track, has left: by pointing back to an earlier one, or to a history that has them not.
+func (r *Reconciler) noteLeft(s *scope, head string, found *found) {
 	h := s.releases[head]
 	if h == nil {
 		return
 	}
 	release.Return(h)
 	for _, rel := range s.releases {
-		if rel.Spec.Sequence > h.Spec.Sequence && rel.Status.Times.Left == nil {
+		if left := rel.Spec.Sequence > h.Spec.Sequence || found.leaves(rel.Spec.Source.Commit); left && rel != h && rel.Status.Times.Left == nil {
 			rel.Status.Times.Left = r.microNow()
 		}
 	}
+}
+
+// leaves: the commit was seen before, and is not in the history that is followed now.
+func (f *found) leaves(commit string) bool {
+	if f.leftAll {
+		return !slices.ContainsFunc(f.commits, func(c gitsource.Meta) bool { return c.Commit == commit })
+	}
+	return f.left[commit]
 }
 
 // fail turns a finished look into a failed one.

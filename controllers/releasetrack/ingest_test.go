@@ -3,6 +3,7 @@ package releasetrack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestChainName(t *testing.T) {
 	}
 	c.inputs = other
 	name, refusal = c.name("shop", commitID("1"))
-	if want := release.NameWithInputs("shop", commitID("1"), other); name != want || refusal != nil {
+	if want := release.NameWithInputs("shop", commitID("1"), other, nil); name != want || refusal != nil {
 		t.Errorf("the same commit with other inputs is %s, %v, want %s", name, refusal, want)
 	}
 	name, refusal = c.name("shop", twin)
@@ -111,7 +112,7 @@ func TestChainWorkloadsFrom(t *testing.T) {
 // lookWith is a finished look with commits, the last of which has content.
 func lookWith(t *testing.T, track *v1alpha1.ReleaseTrack, commits ...string) *look {
 	t.Helper()
-	l := &look{request: lookRequest{track: client.ObjectKeyFromObject(track), path: "deploy", asked: asking(track, "token"), token: "token"},
+	l := &look{request: lookRequest{track: client.ObjectKeyFromObject(track), path: "deploy", asked: asking(track, "token"), token: "token", from: observing(track)},
 		found: &found{revision: gitsource.Revision{Ref: "main", Commit: commits[len(commits)-1]}}}
 	for _, id := range commits {
 		l.found.commits = append(l.found.commits, gitsource.Meta{Commit: id, TreeHash: commitID("a"), Time: present})
@@ -222,6 +223,49 @@ func TestIngestOfACollision(t *testing.T) {
 	}
 	if head := s.releases[s.track.Status.HeadRelease]; head == nil || head.Spec.Refusal != nil {
 		t.Errorf("the head is %v", s.track.Status.HeadRelease)
+	}
+}
+
+// Three commits that share 10 hex, two of which share the digits by which the later ones are told apart, do not hold up what comes after
+// them; nor does a commit that is looked at again with other inputs.
+func TestIngestOfASecondCollision(t *testing.T) {
+	first := commitID("1")
+	twins := map[string]string{}
+	var second, third string
+	for i := 0; third == ""; i++ {
+		id := fmt.Sprintf("%s%030d", first[:10], i)
+		name := release.NameOfCollision("shop", id, nil)
+		if second = twins[name]; second != "" {
+			third = id
+		}
+		twins[name] = id
+	}
+	track := newTrack()
+	r := newReconciler(t, track)
+	s := newScopeOf(track)
+	for _, commits := range [][]string{{first}, {second}, {third, commitID("4")}} {
+		if err := r.ingest(t.Context(), s, lookWith(t, track, commits...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if there := releasesIn(t, r.Client); len(there) != 4 || s.track.Status.HeadRelease != "shop-4444444444" {
+		t.Fatalf("%d releases of four commits, the head is %s, %v", len(there), s.track.Status.HeadRelease, r.Git.state(shopKey).problem)
+	}
+	if err := r.ingest(t.Context(), s, lookWith(t, track, second)); err != nil {
+		t.Fatal(err)
+	}
+	l := lookWith(t, track, second)
+	l.request.shape.Path = "another"
+	if err := r.ingest(t.Context(), s, l); err != nil {
+		t.Fatal(err)
+	}
+	for name, rel := range s.releases {
+		if rel.Spec.Source.Commit[:10] == first[:10] && release.Commit("shop", name) != first[:10] {
+			t.Errorf("the name %s holds no commit", name)
+		}
+	}
+	if there := releasesIn(t, r.Client); len(there) != 5 {
+		t.Errorf("%d releases; with other inputs: %v", len(there), r.Git.state(shopKey).problem)
 	}
 }
 

@@ -1,7 +1,6 @@
 package releasetrack
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -39,6 +38,10 @@ type lookRequest struct {
 	// complete: the releases of observed are all there, so that the same tip needs nothing. moved: it is of another address, which may be
 	// that of the same repository.
 	complete, moved bool
+	// seen is the revision that was observed last of this repository, also when another path or shape begins anew: its history has to lead
+	// to the tip all the same. from identifies what status had observed when the look began.
+	seen gitsource.Revision
+	from string
 	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
 	// an annotation that was not used yet; used is the one that was used last.
 	history        v1alpha1.RewrittenHistoryPolicy
@@ -68,6 +71,9 @@ type found struct {
 	leftOut *v1alpha1.LeftOutCommits
 	// rewritten is said of the commits when the history was rewritten, and is followed all the same.
 	rewritten string
+	// left are commits that were seen before and are not in the history of the tip; leftAll: nobody knows which.
+	left    map[string]bool
+	leftAll bool
 	// accepted is the annotation that was used for it, or that names nothing new.
 	accepted string
 	// newest is the content of the last commit.
@@ -107,13 +113,15 @@ func (r *Reconciler) request(s *scope) lookRequest {
 	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
 	req.asked = asking(s.track, req.token)
 	head := s.releases[s.track.Status.HeadRelease]
-	sameSource := head != nil && release.SameInputs(head.Spec.Inputs, req.inputs())
+	req.from = observing(s.track)
 	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
-	if observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision); err == nil && sameSource {
-		req.observed = observed
-		// A status of an earlier version does not say where it was observed: where the head is from.
-		req.complete = cmp.Or(s.track.Status.ObservedURL, head.Spec.Source.URL) == spec.Source.URL
-		req.moved = !req.complete
+	observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision)
+	sameURL := s.lastURL() == spec.Source.URL
+	if err == nil && sameURL {
+		req.seen = observed
+	}
+	if err == nil && head != nil && release.SameInputs(head.Spec.Inputs, req.inputs()) {
+		req.observed, req.complete, req.moved = observed, sameURL, !sameURL
 		if req.check = release.UnverifiedBy(head); req.check != "" {
 			req.unverified = head.Spec.Source.Commit
 		}
@@ -130,6 +138,39 @@ func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
 // asking identifies the spec of a track, and its annotations, that a look answers.
 func asking(track *v1alpha1.ReleaseTrack, token string) string {
 	return fmt.Sprintf("%s/%d/%s/%s", track.UID, track.Generation, track.Annotations[v1alpha1.AcceptHistoryAnnotation], token)
+}
+
+// observing identifies what status says that was observed, from which a look goes on.
+func observing(track *v1alpha1.ReleaseTrack) string {
+	return track.Status.HeadRelease + " " + track.Status.ObservedRevision + " " + track.Status.ObservedURL
+}
+
+// lastURL is the repository that was observed last. A status of an earlier version does not say: then it is that of the head, or, where
+// somebody has deleted it, of the newest release.
+func (s *scope) lastURL() string {
+	if url := s.track.Status.ObservedURL; url != "" {
+		return url
+	}
+	last := s.releases[s.track.Status.HeadRelease]
+	if last == nil {
+		for _, rel := range s.releases {
+			if last == nil || rel.Spec.Sequence > last.Spec.Sequence {
+				last = rel
+			}
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.Spec.Source.URL
+}
+
+// last is the revision from which history has to lead to the tip.
+func (r lookRequest) last() gitsource.Revision {
+	if r.observed.Commit != "" {
+		return r.observed
+	}
+	return r.seen
 }
 
 func cleanPath(p string) string {
@@ -151,6 +192,9 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 		return out, nil
 	}
 	if err := f.store.Fetch(ctx, req.remote, req.ref, rev); err != nil {
+		return nil, err
+	}
+	if err := f.fetchBase(ctx, req); err != nil {
 		return nil, err
 	}
 	f.turns.take(req.track.Namespace)
@@ -191,6 +235,23 @@ func (f *Follower) look(ctx context.Context, req lookRequest) (*found, error) {
 	out.newest, err = renderCommit(tree, req)
 	out.newest.verification = result
 	return out, err
+}
+
+// fetchBase brings the commit from which ancestors are counted, where the cache was lost and another tag or history does not have it: without
+// it, all of history would have to be signed. One that the server no longer has takes nothing away.
+func (f *Follower) fetchBase(ctx context.Context, req lookRequest) error {
+	if req.verify == nil || req.verify.Ancestors != v1alpha1.AncestorsRequire || req.verify.base == "" {
+		return nil
+	}
+	repo, err := f.store.Open(req.remote)
+	if err != nil || has(repo, req.verify.base) {
+		return err
+	}
+	err = f.store.Fetch(ctx, req.remote, gitsource.Ref{Commit: req.verify.base}, gitsource.Revision{Commit: req.verify.base})
+	if errors.Is(err, gitsource.ErrRefNotFound) || errors.Is(err, gitsource.ErrLimit) {
+		return nil
+	}
+	return err
 }
 
 // longestTurn bounds what is done with a repository that was fetched: walking through its history and reading what changed.

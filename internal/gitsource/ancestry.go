@@ -18,15 +18,23 @@ func (r *Repository) Contains(ctx context.Context, tip, commit string) (bool, er
 	if !isCommitID(commit) {
 		return false, nil
 	}
-	at, err := r.known(tip)
-	if err != nil {
-		return false, err
+	if _, err := r.known(commit); errors.Is(err, fault.NotFetched) || errors.Is(err, fault.Tree) {
+		return false, nil // a person may have named a tag or a tree
 	}
-	_, _, err = (&walker{repo: r}).way(ctx, at, plumbing.NewHash(commit))
+	err := r.Leads(ctx, commit, tip)
 	if errors.Is(err, fault.NotAncestor) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Leads is ErrNotAncestor, as of Walk, when a commit is not the tip nor in its history.
+func (r *Repository) Leads(ctx context.Context, commit, tip string) error {
+	at, err := r.known(tip)
+	if err == nil {
+		_, _, err = (&walker{repo: r}).way(ctx, at, plumbing.NewHash(commit))
+	}
+	return err
 }
 
 // Fork finds where a rewritten history leaves the one that was seen before: the newest commit of the first-parent line of tip that is in the

@@ -7,3 +7,6 @@ func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = no
 
 // WithMaxFetch bounds the pack of a fetch after the first.
 func WithMaxFetch(n int64) Option { return func(s *Store) { s.maxFetch = n } }
+
+// LimitGraph bounds how many commits are looked at, over all parents.
+func (r *Repository) LimitGraph(n int) { r.maxGraph = n }

@@ -83,8 +83,8 @@ func (g *graph) follow(repo *Repository, c *visit) error {
 		}
 		parent := g.seen[id]
 		if parent == nil {
-			if len(g.seen) >= maxGraph {
-				return &fault.LimitError{What: "number of commits between the last seen one and the new one", Limit: maxGraph, Unit: "commits"}
+			if len(g.seen) >= repo.maxGraph {
+				return &fault.LimitError{What: "number of commits between the last seen one and the new one", Limit: int64(repo.maxGraph), Unit: "commits"}
 			}
 			commit, err := repo.commit(id)
 			if err != nil {

@@ -46,7 +46,7 @@ type listingsOf struct {
 func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []string, maxAge time.Duration) ([]wire.Ref, error) {
 	ctx, cancel := remote.withTimeout(ctx)
 	defer cancel()
-	l := e.listings.join(strings.Join(prefixes, " "), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
+	l := e.listings.join(question(remote, prefixes), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
 		own, cancel := remote.withTimeout(context.WithoutCancel(ctx))
 		defer cancel()
 		return e.client.List(own, prefixes)
@@ -57,6 +57,22 @@ func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []st
 	case <-ctx.Done():
 		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s%s: no complete answer in time", remote, remote.Proxy.through()), ctx.Err())
 	}
+}
+
+// question is what is asked for, and within what time: who has little would fail the listing of the others, and who has much would keep them
+// waiting for a server that hangs.
+func question(remote Remote, prefixes []string) string {
+	return fmt.Sprintf("%s %s", remote.timeout(), strings.Join(prefixes, " "))
+}
+
+// safely turns a panic over a hostile answer into an error.
+func safely(ask func() ([]wire.Ref, error)) (refs []wire.Ref, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			refs, err = nil, fmt.Errorf("internal error while listing the refs: %v", p)
+		}
+	}()
+	return ask()
 }
 
 // join gives a listing that begins, or began, not before the given time. One that failed is shared by those who wait for it, and not kept.
@@ -92,7 +108,7 @@ func (ls *listings) begin(what string, s *listingsOf) {
 	s.latest, s.next = l, nil
 	s.running++
 	go func() {
-		l.refs, l.err = l.ask()
+		l.refs, l.err = safely(l.ask)
 		close(l.done)
 		ls.mu.Lock()
 		defer ls.mu.Unlock()

@@ -2,6 +2,7 @@ package gitsource
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,4 +90,46 @@ func TestListingsThatFailAreNotKept(t *testing.T) {
 			t.Errorf("%d questions are remembered for ever", len(ls.of))
 		}
 	})
+}
+
+// A panic over what a server has answered is an error for those who asked, and the place is given back.
+func TestListingsThatPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ls := &listings{}
+		for range 2 * maxListings {
+			l := ls.join("refs/heads/main", time.Now(), func() ([]wire.Ref, error) { panic("hostile answer") })
+			if <-l.done; l.err == nil {
+				t.Error("no error")
+			}
+			synctest.Wait()
+		}
+		ls.mu.Lock()
+		running := ls.of["refs/heads/main"].running
+		ls.mu.Unlock()
+		if running != 0 {
+			t.Errorf("%d listings are under way for ever", running)
+		}
+		time.Sleep(listingKept + time.Second)
+		synctest.Wait()
+	})
+}
+
+// Who is in a hurry does not fail the question of who has time, and who has time does not keep the others waiting.
+func TestListingsAreSharedByThoseWithTheSameTimeout(t *testing.T) {
+	store, err := NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, long := Remote{URL: "https://git.example/shop.git", Timeout: time.Second}, Remote{URL: "https://git.example/shop.git", Timeout: time.Minute}
+	ref := Ref{Branch: "main"}
+	if store.Listing(short, ref) == store.Listing(long, ref) {
+		t.Error("tracks with different timeouts share a listing")
+	}
+	long.Timeout, short.Timeout = 0, defaultTimeout
+	if store.Listing(short, ref) != store.Listing(long, ref) {
+		t.Error("tracks with the same timeout do not")
+	}
+	if (&Store{}).Listing(short, Ref{Commit: strings.Repeat("1", 40)}) != "" {
+		t.Error("a commit is listed")
+	}
 }

@@ -35,6 +35,8 @@ type Repository struct {
 	packs *packs.Set
 	// used notes each read.
 	used func()
+	// maxGraph: see there; less in tests.
+	maxGraph int
 	// partial: objects that are too large to be read were left out on purpose.
 	partial atomic.Bool
 	// suspect is set when an object is missing or damaged; the next Fetch makes the repository anew.
@@ -124,7 +126,7 @@ func (s *Store) openRepository(e *entry) (*Repository, error) {
 	if err != nil {
 		return nil, cacheFault("the cached repository cannot be read", err)
 	}
-	r := &Repository{dir: dir, used: func() { e.used.Store(s.now().UnixNano()) }}
+	r := &Repository{dir: dir, maxGraph: maxGraph, used: func() { e.used.Store(s.now().UnixNano()) }}
 	if r.packs, err = packs.Open(dir, s.cache, account{s, e}); err != nil {
 		return nil, cacheFault("the cached repository cannot be read", err)
 	}

@@ -3,7 +3,6 @@ package gitsource
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
@@ -41,7 +40,7 @@ func (s *Store) Listing(remote Remote, ref Ref) string {
 	if ref.Commit != "" {
 		return ""
 	}
-	return s.name(remote) + " " + strings.Join(ref.prefixes(), " ")
+	return s.name(remote) + " " + question(remote, ref.prefixes())
 }
 
 // notThere tells a missing ref from an empty repository, which look the same in a filtered listing.

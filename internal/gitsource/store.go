@@ -291,12 +291,15 @@ func (s *Store) newEntry(name string) *entry {
 	return &entry{name: name, dir: filepath.Join(s.dir, name+repoSuffix), fetching: make(chan struct{}, 1)}
 }
 
-func (r Remote) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	timeout := r.Timeout
-	if timeout <= 0 {
-		timeout = defaultTimeout
+func (r Remote) timeout() time.Duration {
+	if r.Timeout <= 0 {
+		return defaultTimeout
 	}
-	return context.WithTimeout(ctx, timeout)
+	return r.Timeout
+}
+
+func (r Remote) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, r.timeout())
 }
 
 // cacheFault is an error of the disk, without the path on this machine.

@@ -154,9 +154,18 @@ func (w *walker) way(ctx context.Context, tip *object.Commit, start plumbing.Has
 		if found || lineErr != nil {
 			return line, found, lineErr
 		}
-		return cut(line, above), false, err
+		return cut(line, above), false, unless(above[tip.Hash], err)
 	}
-	return cut(line, above), false, err
+	return cut(line, above), false, unless(above[tip.Hash], err)
+}
+
+// unless: beyond the limit, what was found is what there is: whoever may push a merge of too many commits would hold up all that comes after
+// it. Some ways may be missing then, as with wrong clocks.
+func unless(found bool, limit error) error {
+	if found {
+		return nil
+	}
+	return limit
 }
 
 // line is the first-parent line from tip down to start (exclusive), newest first; found says whether it got there.
@@ -188,20 +197,21 @@ func slim(c *object.Commit) *object.Commit {
 }
 
 // above are start and the commits from tip down that have it in their history: none is fault.NotAncestor. It walks the graph once, newest
-// commits first, notes who is whose child, and follows the children of start upwards.
+// commits first, notes who is whose child, and follows the children of start upwards. With a fault.Limit they are those that were found.
 func (w *walker) above(ctx context.Context, tip *object.Commit, start plumbing.Hash) (map[plumbing.Hash]bool, error) {
 	if has, err := w.repo.packs.Has(start); err != nil || !has {
 		return nil, errors.Join(err, notAncestor(start, tip.Hash))
 	}
 	g := newGraph()
-	if err := g.explore(ctx, w.repo, tip, start); err != nil {
+	err := g.explore(ctx, w.repo, tip, start)
+	if err != nil && !errors.Is(err, fault.Limit) {
 		return nil, err
 	}
 	above := g.descendants(start)
-	if !above[tip.Hash] {
+	if !above[tip.Hash] && err == nil {
 		return nil, notAncestor(start, tip.Hash)
 	}
-	return above, nil
+	return above, err
 }
 
 // cut cuts the line down to its commits that are above.

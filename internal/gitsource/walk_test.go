@@ -182,3 +182,29 @@ func TestWalkOfALongHistory(t *testing.T) {
 		t.Errorf("got %d changes, visited %d", len(r.Changes), r.Visited)
 	}
 }
+
+// A merge that brings more commits than are looked at, all of them newer than what was seen, does not keep the walk from what it knows: the
+// merge has what was seen in its history. Who may push would hold up all that comes after it.
+func TestWalkOfAMergeOfTooMuch(t *testing.T) {
+	w := newWorld(t)
+	seen := w.commit(map[string]string{"deploy/a": "0"})
+	var stream strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&stream, "commit refs/heads/junk\ncommitter T <t@example.invalid> %d +0000\ndata 0\n\n", 1_900_000_000+i)
+	}
+	ok(t, w.repo.FastImport(stream.String()))
+	junk, err := w.repo.Git("rev-parse", "refs/heads/junk")
+	ok(t, err)
+	merge := w.commit(map[string]string{"deploy/a": "1"}, gitserver.Parents(strings.TrimSpace(junk), seen))
+	next := w.commit(map[string]string{"deploy/a": "2"})
+	w.sync(mainRef)
+	w.open().LimitGraph(100)
+	w.wantChanges(seen, next, merge, next)
+	if known, err := w.open().Contains(t.Context(), next, seen); !known || err != nil {
+		t.Errorf("contained: %v, %v", known, err)
+	}
+	// What is not in the history is not taken for it, however much there is.
+	if known, err := w.open().Contains(t.Context(), strings.TrimSpace(junk), seen); known {
+		t.Errorf("contained: %v, %v", known, err)
+	}
+}

@@ -20,14 +20,29 @@ func Short(commit string) string { return commit[:min(shortLength, len(commit))]
 // Name is the name of a track's release of a commit.
 func Name(track, commit string) string { return track + "-" + Short(commit) }
 
-// NameWithInputs is the name of another release of a commit that already has one, with other inputs.
-func NameWithInputs(track, commit string, inputs []v1alpha1.ReleaseInput) string {
-	return Name(track, commit) + "-" + digestOf(inputs)[:4]
+// NameWithInputs is the name of another release of a commit that already has one, with other inputs. taken says which names other releases
+// have; nil: none.
+func NameWithInputs(track, commit string, inputs []v1alpha1.ReleaseInput, taken func(string) bool) string {
+	return untaken(Name(track, commit), digestOf(inputs), taken)
 }
 
 // NameOfCollision is the name under which a commit is recorded whose short id another commit already uses.
-func NameOfCollision(track, commit string) string {
-	return Name(track, commit) + "-" + hexOf([]byte(commit))[:4]
+func NameOfCollision(track, commit string, taken func(string) bool) string {
+	return untaken(Name(track, commit), hexOf([]byte(commit)), taken)
+}
+
+// suffixes are how many digits of a digest names carry: the first that gives a name that is not taken. Who may push can search for a commit
+// or a tag whose four digits are those of another. Never ten, which end the name of a commit; and a name has at most 63 characters.
+var suffixes = []int{4, 8, 11}
+
+func untaken(base, digest string, taken func(string) bool) string {
+	name := ""
+	for _, n := range suffixes {
+		if name = base + "-" + digest[:n]; taken == nil || !taken(name) {
+			break
+		}
+	}
+	return name
 }
 
 // SpecDigest is the digest of a release's canonical spec, which the next release of the chain records.

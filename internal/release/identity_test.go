@@ -35,9 +35,9 @@ func TestNames(t *testing.T) {
 	for name, tc := range map[string]struct{ got, want string }{
 		"a release is named after track and commit":           {Name("shop", commit1), "shop-1f2e3d4c5b"},
 		"a short commit id is used as it is":                  {Short("abc"), "abc"},
-		"other inputs add a digest, always the same":          {NameWithInputs("shop", commit1, inputs), NameWithInputs("shop", commit1, Inputs(Shape{Path: "./deploy", Renderer: "v1"}))},
-		"a collision adds a digest of the full id":            {NameOfCollision("shop", commit2)[:15], "shop-1f2e3d4c5b"},
-		"a collision is named the same at every look":         {NameOfCollision("shop", commit2), NameOfCollision("shop", commit2)},
+		"other inputs add a digest, always the same":          {NameWithInputs("shop", commit1, inputs, nil), NameWithInputs("shop", commit1, Inputs(Shape{Path: "./deploy", Renderer: "v1"}), nil)},
+		"a collision adds a digest of the full id":            {NameOfCollision("shop", commit2, nil)[:15], "shop-1f2e3d4c5b"},
+		"a collision is named the same at every look":         {NameOfCollision("shop", commit2, nil), NameOfCollision("shop", commit2, nil)},
 		"two commits that share ten digits share the name so": {Name("shop", commit1), Name("shop", commit2)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,13 +46,13 @@ func TestNames(t *testing.T) {
 			}
 		})
 	}
-	if NameOfCollision("shop", commit1) == NameOfCollision("shop", commit2) {
+	if NameOfCollision("shop", commit1, nil) == NameOfCollision("shop", commit2, nil) {
 		t.Error("two commits that share ten digits have the same name of a collision")
 	}
-	if NameWithInputs("shop", commit1, inputs) == NameWithInputs("shop", commit1, Inputs(Shape{Path: "./other", Renderer: "v1"})) {
+	if NameWithInputs("shop", commit1, inputs, nil) == NameWithInputs("shop", commit1, Inputs(Shape{Path: "./other", Renderer: "v1"}), nil) {
 		t.Error("two inputs have the same name")
 	}
-	if longest := NameWithInputs(strings.Repeat("x", 40), commit1, inputs); len(longest) > 63 {
+	if longest := NameWithInputs(strings.Repeat("x", 40), commit1, inputs, func(string) bool { return true }); len(longest) > 63 {
 		t.Errorf("a name of %d characters is no label value", len(longest))
 	}
 }

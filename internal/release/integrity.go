@@ -100,7 +100,7 @@ func ParseRecord(name string, record []byte) *v1alpha1.ImmutableReleaseSpec {
 func Commit(track, name string) string {
 	short, ok := strings.CutPrefix(name, track+"-")
 	short, more, another := strings.Cut(short, "-")
-	if !ok || len(short) != shortLength || another && len(more) != 4 || strings.Trim(short+more, "0123456789abcdef") != "" {
+	if !ok || len(short) != shortLength || another && !slices.Contains(suffixes, len(more)) || strings.Trim(short+more, "0123456789abcdef") != "" {
 		return ""
 	}
 	return short

@@ -45,7 +45,7 @@ func TestUnverifiedBy(t *testing.T) {
 	if len(inputs) != 2 || !SameInputs(inputs, r.Spec.Inputs) || SameInputs(inputs, Inputs(Shape{Path: "other", Renderer: "1"})) {
 		t.Error("the check of signatures shapes no content, and the path does")
 	}
-	if NameWithInputs("shop", commit("1"), inputs) == NameWithInputs("shop", commit("1"), r.Spec.Inputs) {
+	if NameWithInputs("shop", commit("1"), inputs, nil) == NameWithInputs("shop", commit("1"), r.Spec.Inputs, nil) {
 		t.Error("a release that is judged again has the name of the first one")
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/render"
 	"github.com/stele-dev/stele/test/testkit/gitserver"
 )
 
@@ -34,6 +36,44 @@ func TestRewrittenHistory(t *testing.T) {
 	if c := conditionOf(t, s.ns, v1alpha1.HistoryRewrittenCondition); c != nil {
 		t.Errorf("HistoryRewritten is still there: %v", c)
 	}
+}
+
+// A change of what shapes releases accepts no rewritten history; and releases of a history that was given up are
+// left, also when the new tip is refused.
+func TestRewrittenHistoryIsNotAcceptedOtherwise(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	abandoned := s.commit(shop("web", "abandoned"))
+	s.live(abandoned)
+	tip := commit(t, s.repo, with(shop("web", "tip"), "deploy/web.yaml", "a: ["), gitserver.Parents(s.first))
+	poke(t, s.ns, "shop")
+	s.sourceFails(v1alpha1.GitHistoryRewrittenReason)
+	before := len(releasesOf(t, s.ns))
+	s.update(func(spec *v1alpha1.ReleaseTrackSpec) { spec.Ignore = []v1alpha1.IgnoredKind{{Kind: "Namespace"}} })
+	until(t, patience, func(ctx context.Context) error {
+		track, err := getTrack(ctx, s.ns, "shop")
+		if c := apimeta.FindStatusCondition(track.Status.Conditions, v1alpha1.SourceFetchedCondition); err == nil && (c == nil || c.ObservedGeneration != track.Generation || c.Reason != v1alpha1.GitHistoryRewrittenReason) {
+			err = fmt.Errorf("%+v", c)
+		}
+		return err
+	})
+	poke(t, s.ns, "shop")
+	settled()
+	s.sourceFails(v1alpha1.GitHistoryRewrittenReason)
+	if n := len(releasesOf(t, s.ns)); n != before {
+		t.Errorf("%d releases, there were %d: a change of the spec has accepted the history", n, before)
+	}
+	updateTrack(t, s.ns, "shop", func(track *v1alpha1.ReleaseTrack) {
+		track.Annotations = map[string]string{v1alpha1.AcceptHistoryAnnotation: tip}
+	})
+	s.rejected(tip, render.ReasonInvalidYAML)
+	until(t, patience, func(ctx context.Context) error {
+		rel, err := getRelease(ctx, s.ns, releaseOf("shop", abandoned))
+		if err == nil && rel.Status.Times.Left == nil {
+			err = fmt.Errorf("%+v", rel.Status.Times)
+		}
+		return err
+	})
 }
 
 // A person accepts the new history by naming its tip: it runs then, its release says so, and the annotation is used once.
