@@ -70,7 +70,7 @@ func slowPack(padding int) []byte {
 // sends is a server that answers every fetch with the same bytes.
 type sends []byte
 
-func (s sends) List(context.Context, []string) ([]wire.Ref, error) { return nil, nil }
+func (s sends) List(context.Context, []string, wire.Pick) ([]wire.Ref, error) { return nil, nil }
 
 func (s sends) Fetch(context.Context, wire.Request) (*wire.Pack, error) {
 	return &wire.Pack{ReadCloser: io.NopCloser(bytes.NewReader(s))}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -222,13 +223,14 @@ func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, 
 		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
 	}
 	limits := s.limits(len(req.Haves) == 0)
+	req.Pick = pickFor(ref, req.Wants)
 	req.Choose = func(refs []wire.Ref) []plumbing.Hash { return chooseWants(refs, ref, commit) }
 	err := s.receive(ctx, e, repo, req, limits)
 	if ref.Commit == "" || !errors.Is(err, fault.RefNotFound) {
 		return err
 	}
 	// The server does not give out this commit by its id. Perhaps a branch or a tag leads to it.
-	refs, listErr := e.client.List(ctx, []string{"refs/heads/", "refs/tags/"})
+	refs, listErr := e.client.List(ctx, []string{"refs/heads/", "refs/tags/"}, req.Pick)
 	if listErr != nil {
 		return listErr
 	}
@@ -338,6 +340,29 @@ func chooseWants(refs []wire.Ref, ref Ref, commit plumbing.Hash) []plumbing.Hash
 		return []plumbing.Hash{plumbing.NewHash(rev.Commit)}
 	}
 	return nil
+}
+
+// pickFor keeps of a listing what chooseWants needs: for a commit, every ref may lead to it, whatever it is called.
+func pickFor(ref Ref, wants []plumbing.Hash) wire.Pick {
+	followed := ref.pick()
+	var named []wire.Ref
+	return func(kept []wire.Ref, r wire.Ref) []wire.Ref {
+		if ref.Commit != "" || slices.Contains(wants, r.Commit()) || slices.Contains(wants, r.ID) {
+			if ref.Commit != "" {
+				r.Name = ""
+			}
+			return append(kept, r)
+		}
+		before := named
+		named = followed(named, r)
+		if len(named) == 0 || len(before) > 0 && before[0] == named[0] {
+			return kept
+		}
+		if len(before) > 0 { // a higher version
+			kept = slices.DeleteFunc(kept, func(k wire.Ref) bool { return k == before[0] })
+		}
+		return append(kept, named[0])
+	}
 }
 
 func unique(ids []plumbing.Hash) []plumbing.Hash {

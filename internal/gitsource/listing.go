@@ -3,7 +3,6 @@ package gitsource
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +27,14 @@ type listing struct {
 	err     error
 }
 
+// question is what is asked of a server, and what is kept of the answer.
+type question struct {
+	// name identifies it.
+	name     string
+	prefixes []string
+	pick     wire.Pick
+}
+
 // listings are those of one repository, by what is asked for.
 type listings struct {
 	mu sync.Mutex
@@ -42,14 +49,14 @@ type listingsOf struct {
 
 // list asks the server for the refs. A listing that began less than maxAge ago is shared; with 0, only one that begins after the call:
 // what was pushed before is in the answer. The request runs under a timeout of its own: that one caller gives up does not fail the
-// others.
-func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []string, maxAge time.Duration) ([]wire.Ref, error) {
+// others. Those with another timeout ask for themselves: who gives a second would fail those who give a minute.
+func (s *Store) list(ctx context.Context, e *entry, remote Remote, q question, maxAge time.Duration) ([]wire.Ref, error) {
 	ctx, cancel := remote.withTimeout(ctx)
 	defer cancel()
-	l := e.listings.join(strings.Join(prefixes, " "), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
+	l := e.listings.join(fmt.Sprintf("%s %s", remote.Timeout, q.name), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
 		own, cancel := remote.withTimeout(context.WithoutCancel(ctx))
 		defer cancel()
-		return e.client.List(own, prefixes)
+		return e.client.List(own, q.prefixes, q.pick)
 	})
 	select {
 	case <-l.done:
