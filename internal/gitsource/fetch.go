@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 )
 
 // Limits of a fetch. The first fetch of a repository brings its whole history and is bounded by its share of the disk, and by the number of
-// its objects, because they are held in memory while it is indexed (40 bytes each).
+// its objects, because they are held in memory while it is indexed (40 bytes each). That of another ref may bring as much: nothing says that
+// the two have anything in common.
 const (
 	maxCloneObjects  = 2_000_000
 	maxFetchPack     = 64 << 20
@@ -79,6 +81,9 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	if repo, err = s.fetchWithin(ctx, e, repo, ref, rev, remote.Timeout); err != nil {
+		if repo != nil && errors.Is(err, fs.ErrNotExist) {
+			repo.suspect.Store(true) // somebody has deleted its folder: it is made anew
+		}
 		return err
 	}
 	if done, err = repo.complete(rev); err != nil { // a tag may lead to something else than a commit
@@ -94,6 +99,13 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if err := repo.addTip(plumbing.NewHash(rev.Commit)); err != nil {
 		return err
 	}
+	if len(e.fetched) >= maxTips {
+		e.fetched = nil
+	}
+	if e.fetched == nil {
+		e.fetched = map[Ref]bool{}
+	}
+	e.fetched[ref] = true
 	s.touch(e)
 	s.merge(ctx, e, repo)
 	return nil
@@ -222,7 +234,7 @@ func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, 
 	if rev.Tag != "" {
 		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
 	}
-	limits := s.limits(len(req.Haves) == 0)
+	limits := s.limits(len(req.Haves) == 0 || !e.fetched[ref])
 	req.Pick = pickFor(ref, req.Wants)
 	req.Choose = func(refs []wire.Ref) []plumbing.Hash { return chooseWants(refs, ref, commit) }
 	err := s.receive(ctx, e, repo, req, limits)
@@ -288,7 +300,7 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	}
 	download, err := repo.packs.Download(stream, limits)
 	if err != nil {
-		return adviseClone(err, req, limits)
+		return adviseClone(err, limits)
 	}
 	defer func() { _ = download.Close() }()
 	place, err := s.lanes.enter(ctx, e.server, download.Size())
@@ -304,7 +316,7 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	if err == nil && skipped > 0 {
 		err = repo.markPartial()
 	}
-	return adviseClone(err, req, limits)
+	return adviseClone(err, limits)
 }
 
 func notInTime(cause error) error {
@@ -312,9 +324,9 @@ func notInTime(cause error) error {
 }
 
 // adviseClone says what to do about a repository that is too large as a whole.
-func adviseClone(err error, req wire.Request, limits packs.Limits) error {
+func adviseClone(err error, limits packs.Limits) error {
 	var limit *fault.LimitError
-	if errors.As(err, &limit) && len(req.Haves) == 0 && (limit.Limit == limits.Pack || limit.Limit == limits.Inflated) {
+	if errors.As(err, &limit) && limits.Objects == maxCloneObjects && (limit.Limit == limits.Pack || limit.Limit == limits.Inflated) {
 		limit.Advice = raiseIt
 	}
 	return err

@@ -101,6 +101,8 @@ type entry struct {
 	used atomic.Int64
 	// refused is the last fetch that exceeded a limit. Held by who holds fetching.
 	refused refusal
+	// fetched are the refs that this process has fetched. Held by who holds fetching.
+	fetched map[Ref]bool
 
 	// The rest is guarded by the store's mu: bytes on disk, when it last made room for others and what it had then, and when used was
 	// written to disk.
