@@ -67,6 +67,8 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	defer func() { <-e.fetching }()
+	ctx, end := s.abortable(ctx, e)
+	defer end()
 	repo, err := s.openOrMake(e)
 	if err != nil {
 		return err
@@ -220,6 +222,9 @@ func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref
 		if repo, err = s.openOrMake(e); err == nil {
 			err = s.fetch(ctx, e, repo, ref, rev, nil)
 		}
+	}
+	if yielded := s.yielded(e); err != nil && yielded != nil {
+		return repo, yielded
 	}
 	if errors.Is(err, fault.Limit) {
 		asked.until, asked.err = s.now().Add(refusedFor), err

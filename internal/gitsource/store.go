@@ -108,6 +108,9 @@ type entry struct {
 	// written to disk.
 	bytes   int64
 	evicted time.Time
+	// abort ends the fetch that is under way; yields: it was called, to make room.
+	abort  context.CancelFunc
+	yields bool
 	was     int64
 	saved   time.Time
 }
