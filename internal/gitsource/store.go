@@ -111,8 +111,8 @@ type entry struct {
 	// abort ends the fetch that is under way; yields: it was called, to make room.
 	abort  context.CancelFunc
 	yields bool
-	was     int64
-	saved   time.Time
+	was    int64
+	saved  time.Time
 }
 
 // Option changes a store.
