@@ -67,6 +67,7 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	defer func() { <-e.fetching }()
+	e.owner = remote.Owner
 	ctx, end := s.abortable(ctx, e)
 	defer end()
 	repo, err := s.openOrMake(e)
@@ -118,7 +119,7 @@ func (s *Store) merge(ctx context.Context, e *entry, repo *Repository) {
 	if repo.packs.Count() <= maxPacks {
 		return
 	}
-	place, err := s.lanes.enter(ctx, e.server, 0)
+	place, err := s.lanes.enter(ctx, e.server, 0, e.owner)
 	if err != nil {
 		return
 	}
@@ -308,7 +309,7 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 		return adviseClone(err, limits)
 	}
 	defer func() { _ = download.Close() }()
-	place, err := s.lanes.enter(ctx, e.server, download.Size())
+	place, err := s.lanes.enter(ctx, e.server, download.Size(), e.owner)
 	if err != nil {
 		return notInTime(err)
 	}

@@ -39,6 +39,8 @@ type Remote struct {
 	Proxy *Proxy
 	// Timeout bounds each Resolve and Fetch as a whole; 0 means 60 s.
 	Timeout time.Duration
+	// Owner is for whom it is, such as a namespace: places are shared out among owners. It tells no repositories apart. May be empty.
+	Owner string
 }
 
 // String is the URL without what could be a credential.
@@ -101,6 +103,8 @@ type entry struct {
 	used atomic.Int64
 	// refused is the last fetch that exceeded a limit. Held by who holds fetching.
 	refused refusal
+	// owner is for whom it is fetched. Held by who holds fetching.
+	owner string
 	// fetched are the refs that this process has fetched. Held by who holds fetching.
 	fetched map[Ref]bool
 
