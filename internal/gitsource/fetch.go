@@ -371,6 +371,9 @@ func pickFor(ref Ref, wants []plumbing.Hash) wire.Pick {
 			}
 			return append(kept, r)
 		}
+		if len(kept) == 0 {
+			named = nil // another listing
+		}
 		before := named
 		named = followed(named, r)
 		if len(named) == 0 || len(before) > 0 && before[0] == named[0] {
