@@ -125,7 +125,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
 	hooks := opts.webhook
-	hooks.Secrets, hooks.Pushed = live, tracks.Git.Pushed
+	hooks.Secrets, hooks.Pushed, hooks.Settled = live, tracks.Git.Pushed, tracks.Git.Settled
 	if err := receiver.Setup(ctx, mgr, hooks); err != nil {
 		return fmt.Errorf("set up the webhook receiver: %w", err)
 	}

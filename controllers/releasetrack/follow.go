@@ -50,6 +50,8 @@ type following struct {
 	problem      error
 	looked, read bool
 	failures     int
+	// tip is the revision that the last look has found, as status tells it; "" when it has failed.
+	tip string
 	// fresh: the next look must find what has been pushed by now.
 	fresh bool
 	// remote was looked at last, by the listing, every interval.
@@ -196,6 +198,15 @@ func (f *Follower) Pushed(track types.NamespacedName) {
 	}
 }
 
+// Settled says whether the last look at a track has found this revision, and none is under way or to come. Only then a push of the same
+// revision brings nothing: what status says may be older than what a look has found since, and the push may undo it.
+func (f *Follower) Settled(track types.NamespacedName, revision string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.tracks[track]
+	return t != nil && !t.running && !t.fresh && t.last == nil && t.problem == nil && t.tip == revision
+}
+
 // safely turns a panic over hostile input into an error of that one track.
 func safely(work func() (*found, error)) (out *found, err error) {
 	defer func() {
@@ -213,9 +224,9 @@ func (f *Follower) finish(l *look) {
 	known = known && t.asked == l.request.asked
 	if known {
 		t.running, t.looked, t.problem = false, true, l.err
-		t.last, t.read = l, t.read || l.err == nil
+		t.last, t.read, t.tip = l, t.read || l.err == nil, ""
 		if t.failures++; l.err == nil {
-			t.failures = 0
+			t.failures, t.tip = 0, l.found.revision.String()
 		} else {
 			t.next = minTime(t.next, f.clock.Now().Add(retryAfter(l.request.interval, t.failures)))
 		}

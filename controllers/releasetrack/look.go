@@ -104,7 +104,7 @@ func (r *Reconciler) request(s *scope) lookRequest {
 	spec := s.track.Spec
 	req := lookRequest{
 		track: s.key(), path: cleanPath(spec.Source.Path), interval: s.track.IntervalOrDefault(),
-		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault()},
+		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault(), Owner: s.track.Namespace},
 		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
 			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
 		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], history: spec.Source.RewrittenHistory, accepted: s.accepting(),

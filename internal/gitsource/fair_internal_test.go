@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
 )
 
@@ -70,7 +72,7 @@ func slowPack(padding int) []byte {
 // sends is a server that answers every fetch with the same bytes.
 type sends []byte
 
-func (s sends) List(context.Context, []string) ([]wire.Ref, error) { return nil, nil }
+func (s sends) List(context.Context, []string, wire.Pick) ([]wire.Ref, error) { return nil, nil }
 
 func (s sends) Fetch(context.Context, wire.Request) (*wire.Pack, error) {
 	return &wire.Pack{ReadCloser: io.NopCloser(bytes.NewReader(s))}, nil
@@ -137,4 +139,35 @@ func TestSlowPacksDelayNobody(t *testing.T) {
 	if stats := s.Stats(); stats.Bytes != int64(stats.Repositories)*folderSize+20*2*4096 {
 		t.Errorf("what slow packs took is not given back: %+v", stats)
 	}
+}
+
+// One tenant has as many servers as a domain has names: large packs of all of them take one of the two large places.
+func TestOneOwnerLeavesAPlaceForLargePacks(t *testing.T) {
+	s, err := NewStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := slowPack(2 << 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	var ended sync.WaitGroup
+	for i := range 4 {
+		r := s.mustServe(t, fmt.Sprintf("https://h%d.evil.example/x.git", i), slow)
+		r.Owner = "evil"
+		ended.Go(func() {
+			_ = s.Fetch(ctx, r, Ref{Branch: "main"}, Revision{Ref: "main", Commit: strings.Repeat("1", 40)})
+		})
+	}
+	for waiting := 0; waiting < 3; time.Sleep(time.Millisecond) {
+		s.lanes.large.mu.Lock()
+		waiting = len(s.lanes.large.waiting)
+		s.lanes.large.mu.Unlock()
+	}
+	r := s.mustServe(t, "https://good.example/x.git", packOf([]byte(strings.Repeat("0123456789abcdef", 1<<17))))
+	r.Owner = "good"
+	err = s.Fetch(t.Context(), r, Ref{Branch: "main"}, Revision{Ref: "main", Commit: strings.Repeat("2", 40)})
+	if !errors.Is(err, fault.RefNotFound) { // it was indexed, and has another commit
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	ended.Wait()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -14,7 +16,8 @@ import (
 )
 
 // Limits of a fetch. The first fetch of a repository brings its whole history and is bounded by its share of the disk, and by the number of
-// its objects, because they are held in memory while it is indexed (40 bytes each).
+// its objects, because they are held in memory while it is indexed (40 bytes each). That of another ref may bring as much: nothing says that
+// the two have anything in common.
 const (
 	maxCloneObjects  = 2_000_000
 	maxFetchPack     = 64 << 20
@@ -64,6 +67,9 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	defer func() { <-e.fetching }()
+	e.owner = remote.Owner
+	ctx, end := s.abortable(ctx, e)
+	defer end()
 	repo, err := s.openOrMake(e)
 	if err != nil {
 		return err
@@ -78,6 +84,9 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 		return err
 	}
 	if repo, err = s.fetchWithin(ctx, e, repo, ref, rev, remote.Timeout); err != nil {
+		if repo != nil && errors.Is(err, fs.ErrNotExist) {
+			repo.suspect.Store(true) // somebody has deleted its folder: it is made anew
+		}
 		return err
 	}
 	if done, err = repo.complete(rev); err != nil { // a tag may lead to something else than a commit
@@ -93,6 +102,13 @@ func (s *Store) Fetch(ctx context.Context, remote Remote, ref Ref, rev Revision)
 	if err := repo.addTip(plumbing.NewHash(rev.Commit)); err != nil {
 		return err
 	}
+	if len(e.fetched) >= maxTips {
+		e.fetched = nil
+	}
+	if e.fetched == nil {
+		e.fetched = map[Ref]bool{}
+	}
+	e.fetched[ref] = true
 	s.touch(e)
 	s.merge(ctx, e, repo)
 	return nil
@@ -103,7 +119,7 @@ func (s *Store) merge(ctx context.Context, e *entry, repo *Repository) {
 	if repo.packs.Count() <= maxPacks {
 		return
 	}
-	place, err := s.lanes.enter(ctx, e.server, 0)
+	place, err := s.lanes.enter(ctx, e.server, 0, e.owner)
 	if err != nil {
 		return
 	}
@@ -208,6 +224,9 @@ func (s *Store) fetchWithin(ctx context.Context, e *entry, repo *Repository, ref
 			err = s.fetch(ctx, e, repo, ref, rev, nil)
 		}
 	}
+	if yielded := s.yielded(e); err != nil && yielded != nil {
+		return repo, yielded
+	}
 	if errors.Is(err, fault.Limit) {
 		asked.until, asked.err = s.now().Add(refusedFor), err
 		e.refused = asked
@@ -221,14 +240,15 @@ func (s *Store) fetch(ctx context.Context, e *entry, repo *Repository, ref Ref, 
 	if rev.Tag != "" {
 		req.Wants = append(req.Wants, plumbing.NewHash(rev.Tag))
 	}
-	limits := s.limits(len(req.Haves) == 0)
+	limits := s.limits(len(req.Haves) == 0 || !e.fetched[ref])
+	req.Pick = pickFor(ref, req.Wants)
 	req.Choose = func(refs []wire.Ref) []plumbing.Hash { return chooseWants(refs, ref, commit) }
 	err := s.receive(ctx, e, repo, req, limits)
 	if ref.Commit == "" || !errors.Is(err, fault.RefNotFound) {
 		return err
 	}
 	// The server does not give out this commit by its id. Perhaps a branch or a tag leads to it.
-	refs, listErr := e.client.List(ctx, []string{"refs/heads/", "refs/tags/"})
+	refs, listErr := e.client.List(ctx, []string{"refs/heads/", "refs/tags/"}, req.Pick)
 	if listErr != nil {
 		return listErr
 	}
@@ -286,10 +306,10 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	}
 	download, err := repo.packs.Download(stream, limits)
 	if err != nil {
-		return adviseClone(err, req, limits)
+		return adviseClone(err, limits)
 	}
 	defer func() { _ = download.Close() }()
-	place, err := s.lanes.enter(ctx, e.server, download.Size())
+	place, err := s.lanes.enter(ctx, e.server, download.Size(), e.owner)
 	if err != nil {
 		return notInTime(err)
 	}
@@ -302,7 +322,7 @@ func (s *Store) receive(ctx context.Context, e *entry, repo *Repository, req wir
 	if err == nil && skipped > 0 {
 		err = repo.markPartial()
 	}
-	return adviseClone(err, req, limits)
+	return adviseClone(err, limits)
 }
 
 func notInTime(cause error) error {
@@ -310,9 +330,9 @@ func notInTime(cause error) error {
 }
 
 // adviseClone says what to do about a repository that is too large as a whole.
-func adviseClone(err error, req wire.Request, limits packs.Limits) error {
+func adviseClone(err error, limits packs.Limits) error {
 	var limit *fault.LimitError
-	if errors.As(err, &limit) && len(req.Haves) == 0 && (limit.Limit == limits.Pack || limit.Limit == limits.Inflated) {
+	if errors.As(err, &limit) && limits.Objects == maxCloneObjects && (limit.Limit == limits.Pack || limit.Limit == limits.Inflated) {
 		limit.Advice = raiseIt
 	}
 	return err
@@ -338,6 +358,32 @@ func chooseWants(refs []wire.Ref, ref Ref, commit plumbing.Hash) []plumbing.Hash
 		return []plumbing.Hash{plumbing.NewHash(rev.Commit)}
 	}
 	return nil
+}
+
+// pickFor keeps of a listing what chooseWants needs: for a commit, every ref may lead to it, whatever it is called.
+func pickFor(ref Ref, wants []plumbing.Hash) wire.Pick {
+	followed := ref.pick()
+	var named []wire.Ref
+	return func(kept []wire.Ref, r wire.Ref) []wire.Ref {
+		if ref.Commit != "" || slices.Contains(wants, r.Commit()) || slices.Contains(wants, r.ID) {
+			if ref.Commit != "" {
+				r.Name = ""
+			}
+			return append(kept, r)
+		}
+		if len(kept) == 0 {
+			named = nil // another listing
+		}
+		before := named
+		named = followed(named, r)
+		if len(named) == 0 || len(before) > 0 && before[0] == named[0] {
+			return kept
+		}
+		if len(before) > 0 { // a higher version
+			kept = slices.DeleteFunc(kept, func(k wire.Ref) bool { return k == before[0] })
+		}
+		return append(kept, named[0])
+	}
 }
 
 func unique(ids []plumbing.Hash) []plumbing.Hash {

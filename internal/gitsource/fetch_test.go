@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -213,5 +215,61 @@ func TestLongRewriting(t *testing.T) {
 	}
 	if large != 1 {
 		t.Errorf("it was sent whole %d times; once is what the test wants to see", large)
+	}
+}
+
+// A repository may have branches that have nothing in common, or little. The first fetch of a branch may be as large as that of a repository:
+// else whether the large one can be followed depended on which was fetched first, and that may be another tenant's choice.
+func TestSmallBranchFirst(t *testing.T) {
+	w := newWorld(t)
+	store, err := gitsource.NewStore(t.TempDir(), gitsource.WithDialer(onLoopback()), gitsource.WithMaxFetch(200_000))
+	ok(t, err)
+	w.store = store
+	w.commit(map[string]string{"a": "1"}, gitserver.OnBranch("pages"), gitserver.Orphan())
+	w.sync(gitsource.Ref{Branch: "pages"})
+	large := w.commit(map[string]string{"large": noise(1, 1_000_000)})
+	if rev := w.sync(mainRef); rev.Commit != large {
+		t.Fatalf("got %s, want %s", rev, large)
+	}
+	// What is pushed later is bounded.
+	w.commit(map[string]string{"large": noise(2, 1_000_000)})
+	rev, err := w.store.Resolve(t.Context(), w.remote, mainRef, 0)
+	ok(t, err)
+	wantKind(t, w.store.Fetch(t.Context(), w.remote, mainRef, rev), gitsource.ErrLimit)
+}
+
+// Somebody empties the folder of the cache while the operator runs.
+func TestCacheIsDeletedWhileItRuns(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		t.Run(fmt.Sprint(whole), func(t *testing.T) {
+			w := newWorld(t)
+			dir := filepath.Join(t.TempDir(), "git")
+			store, err := gitsource.NewStore(dir, gitsource.WithDialer(onLoopback()))
+			ok(t, err)
+			w.store = store
+			w.commit(map[string]string{"a": "1"})
+			w.sync(mainRef)
+			if whole {
+				ok(t, os.RemoveAll(dir))
+			} else {
+				list, err := filepath.Glob(filepath.Join(dir, "*"))
+				ok(t, err)
+				for _, path := range list {
+					ok(t, os.RemoveAll(path))
+				}
+			}
+			second := w.commit(map[string]string{"a": "2"})
+			rev, err := w.store.Resolve(t.Context(), w.remote, mainRef, 0)
+			ok(t, err)
+			if err := w.store.Fetch(t.Context(), w.remote, mainRef, rev); err != nil { // it may be found out only now
+				wantKind(t, err, gitsource.ErrCache)
+				ok(t, w.store.Fetch(t.Context(), w.remote, mainRef, rev))
+			}
+			content, err := w.tree(second).ReadFile("a")
+			ok(t, err)
+			if string(content) != "2" {
+				t.Errorf("read %q", content)
+			}
+		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Indexing a received pack takes processor and memory: places for it are few, and waiting for a server is done before. Small packs have
 // places of their own, so that a commit does not wait for somebody's first clone; whoever turns out to be slow there goes on beside the
-// large ones. No server has all places of a lane.
+// large ones. No server has all places of a lane, and no owner: who has a domain has as many servers as they like.
 const (
 	smallPack      = 1 << 20
 	smallTurn      = 2 * time.Second
@@ -25,7 +25,7 @@ func newLanes() lanes {
 	return lanes{small: newLane(smallPlaces, smallPerServer), large: newLane(largePlaces, largePerServer)}
 }
 
-// lane hands out places in the order in which they were asked for, leaving out those whose server has its share.
+// lane hands out places in the order in which they were asked for, leaving out those whose server or owner has its share.
 type lane struct {
 	mu      sync.Mutex
 	free    int
@@ -35,8 +35,8 @@ type lane struct {
 }
 
 type waiter struct {
-	server string
-	ready  chan struct{}
+	keys  []string
+	ready chan struct{}
 }
 
 func newLane(places, perServer int) *lane {
@@ -44,8 +44,8 @@ func newLane(places, perServer int) *lane {
 }
 
 // enter waits for a place, at most as long as the context lasts.
-func (l *lane) enter(ctx context.Context, server string) error {
-	w := &waiter{server: server, ready: make(chan struct{})}
+func (l *lane) enter(ctx context.Context, keys ...string) error {
+	w := &waiter{keys: keys, ready: make(chan struct{})}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, w)
 	l.next()
@@ -60,33 +60,37 @@ func (l *lane) enter(ctx context.Context, server string) error {
 	if i := slices.Index(l.waiting, w); i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 	} else { // it was given the place in the same moment
-		l.give(server)
+		l.give(keys)
 	}
 	return ctx.Err()
 }
 
-func (l *lane) leave(server string) {
+func (l *lane) leave(keys ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.give(server)
+	l.give(keys)
 }
 
 // give and next are called with mu held.
-func (l *lane) give(server string) {
+func (l *lane) give(keys []string) {
 	l.free++
-	if l.held[server]--; l.held[server] == 0 {
-		delete(l.held, server)
+	for _, k := range keys {
+		if l.held[k]--; l.held[k] == 0 {
+			delete(l.held, k)
+		}
 	}
 	l.next()
 }
 
 func (l *lane) next() {
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *waiter) bool {
-		if l.free == 0 || l.held[w.server] >= l.most {
+		if l.free == 0 || slices.ContainsFunc(w.keys, func(k string) bool { return l.held[k] >= l.most }) {
 			return false
 		}
 		l.free--
-		l.held[w.server]++
+		for _, k := range w.keys {
+			l.held[k]++
+		}
 		close(w.ready)
 		return true
 	})
@@ -94,19 +98,24 @@ func (l *lane) next() {
 
 // place is one in a lane.
 type place struct {
-	lanes  lanes
-	server string
-	in     *lane
-	since  time.Time
+	lanes lanes
+	keys  []string
+	in    *lane
+	since time.Time
 }
 
-// enter waits for a place that fits the size of a pack.
-func (l lanes) enter(ctx context.Context, server string, size int64) (*place, error) {
-	p := &place{lanes: l, server: server, in: l.large}
+// enter waits for a place that fits the size of a pack. An owner counts beside the server, if there is one.
+func (l lanes) enter(ctx context.Context, server string, size int64, owner ...string) (*place, error) {
+	p := &place{lanes: l, keys: []string{server}, in: l.large}
+	for _, o := range owner {
+		if o != "" {
+			p.keys = append(p.keys, "owner "+o) // no server has a space in its name
+		}
+	}
 	if size <= smallPack {
 		p.in = l.small
 	}
-	err := p.in.enter(ctx, server)
+	err := p.in.enter(ctx, p.keys...)
 	p.since = time.Now()
 	return p, err
 }
@@ -116,9 +125,9 @@ func (p *place) pace(ctx context.Context) error {
 	if p.in != p.lanes.small || time.Since(p.since) < smallTurn {
 		return nil
 	}
-	p.in.leave(p.server)
+	p.in.leave(p.keys...)
 	p.in = nil
-	if err := p.lanes.large.enter(ctx, p.server); err != nil {
+	if err := p.lanes.large.enter(ctx, p.keys...); err != nil {
 		return err
 	}
 	p.in = p.lanes.large
@@ -127,7 +136,7 @@ func (p *place) pace(ctx context.Context) error {
 
 func (p *place) leave() {
 	if p.in != nil {
-		p.in.leave(p.server)
+		p.in.leave(p.keys...)
 		p.in = nil
 	}
 }

@@ -14,7 +14,7 @@ import (
 func enterAll(t *testing.T, l *lane, servers ...string) (in []int, tickets []chan struct{}) {
 	t.Helper()
 	for i, server := range servers {
-		w := &waiter{server: server, ready: make(chan struct{})}
+		w := &waiter{keys: []string{server}, ready: make(chan struct{})}
 		l.mu.Lock()
 		l.waiting = append(l.waiting, w)
 		l.next()

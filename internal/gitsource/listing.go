@@ -3,7 +3,6 @@ package gitsource
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +27,17 @@ type listing struct {
 	err     error
 }
 
+// question is what is asked of a server, and what is kept of the answer.
+type question struct {
+	// name identifies it.
+	name     string
+	prefixes []string
+	pick     wire.Pick
+}
+
+// of identifies the question as it is asked of a remote: with the timeout, for who gives a second would fail those who give a minute.
+func (q question) of(remote Remote) string { return remote.timeout().String() + " " + q.name }
+
 // listings are those of one repository, by what is asked for.
 type listings struct {
 	mu sync.Mutex
@@ -42,14 +52,14 @@ type listingsOf struct {
 
 // list asks the server for the refs. A listing that began less than maxAge ago is shared; with 0, only one that begins after the call:
 // what was pushed before is in the answer. The request runs under a timeout of its own: that one caller gives up does not fail the
-// others.
-func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []string, maxAge time.Duration) ([]wire.Ref, error) {
+// others. Those with another timeout ask for themselves.
+func (s *Store) list(ctx context.Context, e *entry, remote Remote, q question, maxAge time.Duration) ([]wire.Ref, error) {
 	ctx, cancel := remote.withTimeout(ctx)
 	defer cancel()
-	l := e.listings.join(question(remote, prefixes), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
+	l := e.listings.join(q.of(remote), time.Now().Add(-maxAge), func() ([]wire.Ref, error) {
 		own, cancel := remote.withTimeout(context.WithoutCancel(ctx))
 		defer cancel()
-		return e.client.List(own, prefixes)
+		return e.client.List(own, q.prefixes, q.pick)
 	})
 	select {
 	case <-l.done:
@@ -57,12 +67,6 @@ func (s *Store) list(ctx context.Context, e *entry, remote Remote, prefixes []st
 	case <-ctx.Done():
 		return nil, fault.New(fault.Unreachable, fmt.Sprintf("listing refs from %s%s: no complete answer in time", remote, remote.Proxy.through()), ctx.Err())
 	}
-}
-
-// question is what is asked for, and within what time: who has little would fail the listing of the others, and who has much would keep them
-// waiting for a server that hangs.
-func question(remote Remote, prefixes []string) string {
-	return fmt.Sprintf("%s %s", remote.timeout(), strings.Join(prefixes, " "))
 }
 
 // safely turns a panic over a hostile answer into an error.

@@ -139,6 +139,34 @@ func (r Ref) prefixes() []string {
 	return []string{"refs/tags/"}
 }
 
+// pick keeps of a listing what choose needs.
+func (r Ref) pick() wire.Pick {
+	full, _ := r.fullName()
+	constraint, err := semver.NewConstraint(r.SemVer)
+	return func(kept []wire.Ref, ref wire.Ref) []wire.Ref {
+		switch {
+		case r.kind() != "semver" && ref.Name == full && len(kept) == 0:
+			return []wire.Ref{ref}
+		case r.kind() != "semver" || err != nil:
+			return kept
+		}
+		best, found := highest(constraint, append(kept, ref))
+		if best == nil {
+			return nil
+		}
+		return []wire.Ref{found}
+	}
+}
+
+// asks is what is listed, and what is kept of it.
+func (r Ref) asks() question {
+	name, _ := r.fullName()
+	if name == "" {
+		name = "refs/tags/ " + r.SemVer
+	}
+	return question{name, r.prefixes(), r.pick()}
+}
+
 // choose picks the ref out of a listing; ok is false if it is not there.
 func (r Ref) choose(refs []wire.Ref) (rev Revision, ok bool) {
 	if r.kind() == "semver" {
@@ -160,8 +188,11 @@ func (r Ref) highest(refs []wire.Ref) (Revision, bool) {
 	if err != nil {
 		return Revision{}, false
 	}
-	var best *semver.Version
-	var found wire.Ref
+	best, found := highest(constraint, refs)
+	return revision(strings.TrimPrefix(found.Name, "refs/tags/"), found), best != nil
+}
+
+func highest(constraint *semver.Constraints, refs []wire.Ref) (best *semver.Version, found wire.Ref) {
 	for _, ref := range refs {
 		name, isTag := strings.CutPrefix(ref.Name, "refs/tags/")
 		if !isTag {
@@ -175,7 +206,7 @@ func (r Ref) highest(refs []wire.Ref) (Revision, bool) {
 			best, found = v, ref
 		}
 	}
-	return revision(strings.TrimPrefix(found.Name, "refs/tags/"), found), best != nil
+	return best, found
 }
 
 func revision(short string, ref wire.Ref) Revision {

@@ -75,6 +75,9 @@ func (s *Store) Open(remote Remote) (*Repository, error) {
 // makeRepository lays out an empty bare repository. It is made aside and renamed, so that it is there as a whole or not
 // at all.
 func makeRepository(parent, dir string) (err error) {
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return cacheFault("a repository cannot be made", err)
+	}
 	tmp, err := os.MkdirTemp(parent, tempPrefix)
 	if err != nil {
 		return cacheFault("a repository cannot be made", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
+	"github.com/stele-dev/stele/internal/gitsource/wire"
 )
 
 // Resolve says which commit the ref names now. It is the cheap half of following a repository: over HTTP one small
@@ -25,7 +26,7 @@ func (s *Store) Resolve(ctx context.Context, remote Remote, ref Ref, maxAge time
 	if ref.Commit != "" {
 		return Revision{Commit: ref.Commit}, nil
 	}
-	refs, err := s.list(ctx, e, remote, ref.prefixes(), maxAge)
+	refs, err := s.list(ctx, e, remote, ref.asks(), maxAge)
 	if err != nil {
 		return Revision{}, err
 	}
@@ -40,12 +41,20 @@ func (s *Store) Listing(remote Remote, ref Ref) string {
 	if ref.Commit != "" {
 		return ""
 	}
-	return s.name(remote) + " " + question(remote, ref.prefixes())
+	return s.name(remote) + " " + ref.asks().of(remote)
+}
+
+// anyRef keeps one ref.
+func anyRef(kept []wire.Ref, r wire.Ref) []wire.Ref {
+	if len(kept) > 0 {
+		return kept
+	}
+	return []wire.Ref{r}
 }
 
 // notThere tells a missing ref from an empty repository, which look the same in a filtered listing.
 func (s *Store) notThere(ctx context.Context, e *entry, remote Remote, ref Ref) error {
-	all, err := s.list(ctx, e, remote, nil, listingKept)
+	all, err := s.list(ctx, e, remote, question{pick: anyRef}, listingKept)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package gitsource
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -103,6 +104,26 @@ func (s *Store) take(e *entry, n int64, press bool) error {
 	if victim, err := s.claim(e, n, false); victim == nil && err == nil || !press || errors.Is(err, fault.Limit) {
 		return err
 	}
+	for {
+		err := s.makeRoom(e, n)
+		if err == nil || errors.Is(err, fault.Limit) {
+			return err
+		}
+		larger := s.yield(e, n)
+		if larger == nil {
+			return err
+		}
+		select {
+		case larger.fetching <- struct{}{}: // it has ended, and what it had downloaded is gone
+			<-larger.fetching
+		case <-time.After(yieldWithin):
+			return err
+		}
+	}
+}
+
+// makeRoom counts the bytes after others that are not being fetched have made room for them.
+func (s *Store) makeRoom(e *entry, n int64) error {
 	s.evicting.Lock() // one at a time: two who lack the same bytes do not both make room for them
 	defer s.evicting.Unlock()
 	for {
@@ -116,10 +137,69 @@ func (s *Store) take(e *entry, n int64, press bool) error {
 	}
 }
 
+// yieldWithin is how long is waited for a fetch to end that makes room.
+const yieldWithin = 10 * time.Second
+
+// yield ends the largest fetch that is under way, if it takes more than what has no room: servers that send slowly, or stop sending, would
+// else keep a whole cache from everybody for as long as their tracks' timeouts. It returns whose fetch that is; nil: there is none.
+func (s *Store) yield(e *entry, n int64) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	need, now := e.bytes+n, s.now()
+	if s.back(e, now) { // of two that do not fit side by side, the one that goes on is not ended in turn
+		need = max(need, e.was)
+	}
+	var largest *entry
+	for _, v := range s.entries {
+		if v != e && v.abort != nil && !v.yields && v.bytes > need && (largest == nil || v.bytes > largest.bytes) {
+			largest = v
+		}
+	}
+	if largest == nil || e.yields {
+		return nil
+	}
+	largest.yields, largest.evicted, largest.was = true, now, largest.bytes
+	largest.abort()
+	return largest
+}
+
+// back: the repository had to go, or its fetch to end, a moment ago. Called with mu held.
+func (s *Store) back(e *entry, now time.Time) bool {
+	return !e.evicted.IsZero() && now.Sub(e.evicted) < idleAfter
+}
+
+// abortable lets the fetch of an entry, whose fetching is held, be ended by smaller ones.
+func (s *Store) abortable(ctx context.Context, e *entry) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.abort, e.yields = cancel, false
+	return ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		e.abort, e.yields = nil, false
+		cancel()
+	}
+}
+
+// yielded is the error of a fetch that was ended to make room; nil: it was not.
+func (s *Store) yielded(e *entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.yields {
+		return nil
+	}
+	return fault.New(fault.Cache, fmt.Sprintf("the Git cache is full, and this fetch has made room for a smaller one; it is tried again. If it stays, raise %s "+
+		"and the size of the volume", maxBytesFlag), nil)
+}
+
 // claim counts the bytes if they fit; if not, it picks who goes, and holds its fetching.
 func (s *Store) claim(e *entry, n int64, press bool) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if e.yields {
+		return nil, s.full(e, n)
+	}
 	if share := s.maxBytes / totalShare; e.bytes+n > share {
 		return nil, &shareError{&fault.LimitError{What: "size of the cached repository", Limit: share, Actual: e.bytes + n, Unit: "bytes", Advice: raiseIt}}
 	}
@@ -190,7 +270,7 @@ func (s *Store) victims(e *entry, n int64, now time.Time) []*entry {
 			list = append(list, resident{v.bytes, time.Unix(0, v.used.Load())})
 		}
 	}
-	back := !e.evicted.IsZero() && now.Sub(e.evicted) < idleAfter
+	back := s.back(e, now)
 	var out []*entry
 	for _, i := range leaveOrder(list, max(e.bytes+n, e.was), back, now) {
 		out = append(out, others[i])

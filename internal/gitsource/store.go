@@ -39,6 +39,8 @@ type Remote struct {
 	Proxy *Proxy
 	// Timeout bounds each Resolve and Fetch as a whole; 0 means 60 s.
 	Timeout time.Duration
+	// Owner is for whom it is, such as a namespace: places are shared out among owners. It tells no repositories apart. May be empty.
+	Owner string
 }
 
 // String is the URL without what could be a credential.
@@ -101,13 +103,20 @@ type entry struct {
 	used atomic.Int64
 	// refused is the last fetch that exceeded a limit. Held by who holds fetching.
 	refused refusal
+	// owner is for whom it is fetched. Held by who holds fetching.
+	owner string
+	// fetched are the refs that this process has fetched. Held by who holds fetching.
+	fetched map[Ref]bool
 
 	// The rest is guarded by the store's mu: bytes on disk, when it last made room for others and what it had then, and when used was
 	// written to disk.
 	bytes   int64
 	evicted time.Time
-	was     int64
-	saved   time.Time
+	// abort ends the fetch that is under way; yields: it was called, to make room.
+	abort  context.CancelFunc
+	yields bool
+	was    int64
+	saved  time.Time
 }
 
 // Option changes a store.

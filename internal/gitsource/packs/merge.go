@@ -32,7 +32,7 @@ func (s *Set) Merge(ctx context.Context, max int) error {
 	if len(sources) < 2 {
 		return nil
 	}
-	spare, err := s.spare(sources)
+	spare, err := s.spare(ctx, sources)
 	if err != nil {
 		return cacheError("packs cannot be joined", err)
 	}
@@ -70,7 +70,7 @@ func (s *Set) Merge(ctx context.Context, max int) error {
 }
 
 // spare finds packs whose objects are all in others too: a kill can leave such, and then Git's own tools do not like what is joined of them.
-func (s *Set) spare(sources []*pack) (map[*pack]bool, error) {
+func (s *Set) spare(ctx context.Context, sources []*pack) (map[*pack]bool, error) {
 	out := map[*pack]bool{}
 	for _, p := range sources {
 		entries, err := p.index.entries()
@@ -79,7 +79,9 @@ func (s *Set) spare(sources []*pack) (map[*pack]bool, error) {
 		}
 		i := 0
 		for i < len(entries) && s.others(p, out, entries[i].id) {
-			i++
+			if i++; i%1024 == 0 && ctx.Err() != nil { // a server can send the same again and again
+				return nil, ctx.Err()
+			}
 		}
 		if i == len(entries) {
 			out[p] = true

@@ -129,10 +129,10 @@ func (c *httpClient) remember(a *advert) {
 }
 
 // List is one request once the server is known to speak version 2, two the first time.
-func (c *httpClient) List(ctx context.Context, prefixes []string) ([]Ref, error) {
+func (c *httpClient) List(ctx context.Context, prefixes []string, pick Pick) ([]Ref, error) {
 	a := c.known()
 	if a != nil {
-		refs, err := c.list(ctx, a, prefixes)
+		refs, err := c.list(ctx, a, prefixes, pick)
 		if err == nil {
 			return refs, nil
 		}
@@ -142,14 +142,14 @@ func (c *httpClient) List(ctx context.Context, prefixes []string) ([]Ref, error)
 			return nil, c.config.classify(ctx, "listing refs", err)
 		}
 	}
-	a, err := c.discover(ctx)
+	a, err := c.discover(ctx, pick)
 	if err != nil {
 		return nil, c.config.classify(ctx, "listing refs", err)
 	}
 	if !a.v2 {
 		return a.refs, nil
 	}
-	refs, err := c.list(ctx, a, prefixes)
+	refs, err := c.list(ctx, a, prefixes, pick)
 	return refs, c.config.classify(ctx, "listing refs", err)
 }
 
@@ -158,13 +158,13 @@ func canRenegotiate(err error) bool {
 }
 
 // discover asks the server what it speaks.
-func (c *httpClient) discover(ctx context.Context) (*advert, error) {
+func (c *httpClient) discover(ctx context.Context, pick Pick) (*advert, error) {
 	body, err := c.do(ctx, http.MethodGet, "/info/refs?service=git-upload-pack", nil, "advertisement")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = body.Close() }()
-	a, err := readAdvert(newListReader(body))
+	a, err := readAdvert(newListReader(body), pick)
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +172,13 @@ func (c *httpClient) discover(ctx context.Context) (*advert, error) {
 	return a, nil
 }
 
-func (c *httpClient) list(ctx context.Context, a *advert, prefixes []string) ([]Ref, error) {
+func (c *httpClient) list(ctx context.Context, a *advert, prefixes []string, pick Pick) ([]Ref, error) {
 	body, err := c.do(ctx, http.MethodPost, "/git-upload-pack", a.listRequest(prefixes).Bytes(), "result")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = body.Close() }()
-	return readList(newListReader(body))
+	return readList(newListReader(body), pick)
 }
 
 // Fetch is one request with a known version 2 server. A version 0 server lists its refs first.
@@ -186,7 +186,7 @@ func (c *httpClient) Fetch(ctx context.Context, req Request) (*Pack, error) {
 	a := c.known()
 	if a == nil {
 		var err error
-		if a, err = c.discover(ctx); err != nil {
+		if a, err = c.discover(ctx, req.pick()); err != nil {
 			return nil, c.config.classify(ctx, "fetching", err)
 		}
 	}

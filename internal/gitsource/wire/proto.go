@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
@@ -31,7 +30,7 @@ func (a *advert) has(name string) bool {
 }
 
 // readAdvert reads the introduction. Over HTTP it follows a service line, which it skips.
-func readAdvert(r *bufio.Reader) (*advert, error) {
+func readAdvert(r *bufio.Reader, pick Pick) (*advert, error) {
 	if line, err := peekPkt(r); err != nil {
 		return nil, err
 	} else if strings.HasPrefix(line, "# service=") {
@@ -49,7 +48,7 @@ func readAdvert(r *bufio.Reader) (*advert, error) {
 	if strings.TrimSuffix(line, "\n") == "version 2" {
 		return readCapabilities(r)
 	}
-	return readRefs(r)
+	return readRefs(r, pick)
 }
 
 // peekPkt looks at the first packet without consuming it. An ERR packet is an error.
@@ -85,8 +84,7 @@ func readCapabilities(r *bufio.Reader) (*advert, error) {
 		if kind == pktFlush {
 			return a, checkFormat(a.caps["object-format"])
 		}
-		name, value, _ := strings.Cut(strings.TrimSuffix(string(payload), "\n"), "=")
-		a.caps[name] = value
+		a.can(strings.TrimSuffix(string(payload), "\n"))
 	}
 	return nil, errMalformedPkt
 }
@@ -99,35 +97,91 @@ func checkFormat(format string) error {
 		fault.Scrub(format)), nil)
 }
 
-// readRefs reads a version 0 advertisement with go-git's decoder.
-func readRefs(r *bufio.Reader) (*advert, error) {
-	refs := packp.NewAdvRefs()
-	err := refs.Decode(r)
-	if errors.Is(err, packp.ErrEmptyAdvRefs) {
-		return &advert{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
+// readRefs reads a version 0 advertisement, ref by ref.
+func readRefs(r *bufio.Reader, pick Pick) (*advert, error) {
 	a := &advert{caps: map[string]string{}}
-	for _, c := range refs.Capabilities.All() {
-		a.caps[string(c)] = strings.Join(refs.Capabilities.Get(c), " ")
+	l := &lister{pick: pick}
+	for first := true; ; first = false {
+		kind, payload, err := readPkt(r)
+		if err != nil {
+			return nil, err
+		}
+		if kind == pktFlush {
+			a.refs = l.end()
+			return a, nil
+		}
+		line := strings.TrimSuffix(string(payload), "\n")
+		if first {
+			var caps string
+			if line, caps, _ = strings.Cut(line, "\x00"); len(caps) == 0 {
+				return nil, errMalformedPkt
+			}
+			for _, c := range strings.Fields(caps) {
+				a.can(c)
+			}
+			if err := checkFormat(a.caps["object-format"]); err != nil {
+				return nil, err
+			}
+		}
+		id, name, _ := strings.Cut(line, " ")
+		switch {
+		case id == "shallow":
+			return nil, shallow()
+		case first && name == "capabilities^{}": // there are no refs
+			continue
+		}
+		if err := l.add(id, name); err != nil {
+			return nil, err
+		}
 	}
-	if len(refs.References) > maxRefs {
-		return nil, tooManyRefs()
-	}
-	if len(refs.Shallows) > 0 {
-		return nil, shallow()
-	}
-	for name, id := range refs.References {
-		a.refs = append(a.refs, Ref{Name: name, ID: id, Peeled: refs.Peeled[name]})
-	}
-	if refs.Head != nil {
-		a.refs = append(a.refs, Ref{Name: "HEAD", ID: *refs.Head})
-	}
-	slices.SortFunc(a.refs, func(x, y Ref) int { return strings.Compare(x.Name, y.Name) })
-	return a, checkFormat(a.caps["object-format"])
 }
+
+// lister collects refs. The commit of an annotated tag follows the tag, so that a ref is complete when the next one comes.
+type lister struct {
+	pick  Pick
+	kept  []Ref
+	last  Ref
+	count int
+}
+
+func (l *lister) add(id, name string) error {
+	if !plumbing.IsHash(id) || name == "" || len(name) > maxRefName {
+		return errMalformedPkt
+	}
+	if of, peeled := strings.CutSuffix(name, "^{}"); peeled {
+		if of == l.last.Name {
+			l.last.Peeled = plumbing.NewHash(id)
+		}
+		return nil
+	}
+	if l.count++; l.count > maxRefs {
+		return tooManyRefs()
+	}
+	l.end()
+	l.last = Ref{Name: strings.Clone(name), ID: plumbing.NewHash(id)}
+	return nil
+}
+
+func (l *lister) end() []Ref {
+	if l.last.Name != "" {
+		l.kept = l.pick(l.kept, l.last)
+	}
+	l.last = Ref{}
+	return l.kept
+}
+
+// can notes what the server says that it can do, as far as that is ever looked at: it is kept for as long as the repository is followed.
+func (a *advert) can(capability string) {
+	name, value, _ := strings.Cut(capability, "=")
+	if slices.Contains(capabilities, name) && len(value) <= maxCapability {
+		a.caps[strings.Clone(name)] = strings.Clone(value)
+	}
+}
+
+const maxCapability = 1024
+
+var capabilities = []string{"fetch", "object-format", string(capability.OFSDelta), string(capability.NoProgress), string(capability.Filter),
+	string(capability.AllowReachableSHA1InWant), "allow-any-sha1-in-want"}
 
 // command begins a version 2 request.
 func (a *advert) command(name string) *request {
@@ -152,36 +206,31 @@ func (a *advert) listRequest(prefixes []string) *request {
 }
 
 // readList reads the answer to ls-refs.
-func readList(r *bufio.Reader) ([]Ref, error) {
-	var refs []Ref
+func readList(r *bufio.Reader, pick Pick) ([]Ref, error) {
+	l := &lister{pick: pick}
 	for {
 		kind, payload, err := readPkt(r)
 		if err != nil {
 			return nil, err
 		}
 		if kind != pktData {
-			return refs, nil
-		}
-		if len(refs) >= maxRefs {
-			return nil, tooManyRefs()
+			return l.end(), nil
 		}
 		fields := strings.Fields(string(payload))
-		if len(fields) < 2 || len(fields[1]) > maxRefName {
+		if len(fields) < 2 {
 			return nil, errMalformedPkt
 		}
 		if fields[0] == "unborn" {
 			continue
 		}
-		if !plumbing.IsHash(fields[0]) {
-			return nil, errMalformedPkt
+		if err := l.add(fields[0], fields[1]); err != nil {
+			return nil, err
 		}
-		ref := Ref{Name: fields[1], ID: plumbing.NewHash(fields[0])}
 		for _, attr := range fields[2:] {
 			if id, ok := strings.CutPrefix(attr, "peeled:"); ok && plumbing.IsHash(id) {
-				ref.Peeled = plumbing.NewHash(id)
+				l.last.Peeled = plumbing.NewHash(id)
 			}
 		}
-		refs = append(refs, ref)
 	}
 }
 

@@ -39,8 +39,8 @@ func (s *sshSession) Close() error {
 	return s.conn.Close()
 }
 
-func (c *sshClient) List(ctx context.Context, prefixes []string) ([]Ref, error) {
-	s, err := c.open(ctx)
+func (c *sshClient) List(ctx context.Context, prefixes []string, pick Pick) ([]Ref, error) {
+	s, err := c.open(ctx, pick)
 	if err != nil {
 		return nil, c.config.classify(ctx, "listing refs", err)
 	}
@@ -50,7 +50,7 @@ func (c *sshClient) List(ctx context.Context, prefixes []string) ([]Ref, error) 
 	}
 	if _, err = s.in.Write(s.advert.listRequest(prefixes).Bytes()); err == nil {
 		var refs []Ref
-		if refs, err = readList(s.out); err == nil {
+		if refs, err = readList(s.out, pick); err == nil {
 			return refs, nil
 		}
 	}
@@ -58,7 +58,7 @@ func (c *sshClient) List(ctx context.Context, prefixes []string) ([]Ref, error) 
 }
 
 func (c *sshClient) Fetch(ctx context.Context, req Request) (*Pack, error) {
-	s, err := c.open(ctx)
+	s, err := c.open(ctx, req.pick())
 	if err != nil {
 		return nil, c.config.classify(ctx, "fetching", err)
 	}
@@ -88,7 +88,7 @@ func (c *sshClient) fetch(ctx context.Context, s *sshSession, req Request) (*Pac
 
 // open connects, proves both sides, starts the command and reads the server's introduction. The whole of it ends with
 // the context: the handshake has no deadline of its own, so the connection is closed under it.
-func (c *sshClient) open(ctx context.Context) (*sshSession, error) {
+func (c *sshClient) open(ctx context.Context, pick Pick) (*sshSession, error) {
 	address := c.config.URL.Host
 	if c.config.URL.Port() == "" {
 		address = net.JoinHostPort(c.config.URL.Hostname(), "22")
@@ -99,14 +99,14 @@ func (c *sshClient) open(ctx context.Context) (*sshSession, error) {
 	}
 	s := &sshSession{conn: conn, stderr: &headBuffer{}}
 	s.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	if err := c.start(s, address); err != nil {
+	if err := c.start(s, address, pick); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (c *sshClient) start(s *sshSession, address string) error {
+func (c *sshClient) start(s *sshSession, address string, pick Pick) error {
 	var hostKey error
 	safe := ssh.SupportedAlgorithms() // the library's own default has some that are not safe any more
 	conf := &ssh.ClientConfig{
@@ -152,7 +152,7 @@ func (c *sshClient) start(s *sshSession, address string) error {
 	if err := session.Start("git-upload-pack " + quote(c.config.URL.Path)); err != nil {
 		return err
 	}
-	if s.advert, err = readAdvert(s.out); err != nil {
+	if s.advert, err = readAdvert(s.out, pick); err != nil {
 		if errors.Is(err, io.EOF) {
 			_ = session.Wait() // the error output is complete then
 			if text := s.stderr.String(); text != "" {

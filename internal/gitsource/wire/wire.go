@@ -27,22 +27,38 @@ func (r Ref) Commit() plumbing.Hash {
 	return r.Peeled
 }
 
+// Pick adds a ref of a listing to those that are kept, or leaves it out. A server chooses how many refs it has and how long their names
+// are, and many listings are read at the same time: what nobody asks for is not held in memory.
+type Pick func(kept []Ref, r Ref) []Ref
+
+// All keeps every ref.
+func All(kept []Ref, r Ref) []Ref { return append(kept, r) }
+
 // Request says what a fetch is to bring.
 type Request struct {
 	// Wants are ids. A version 0 server may refuse those that no ref has; then Choose is asked.
 	Wants []plumbing.Hash
 	// Choose picks ids to ask for among what the server lists, when Wants cannot be asked for.
 	Choose func([]Ref) []plumbing.Hash
+	// Pick keeps those that Choose needs, and those of Wants. Nil keeps all.
+	Pick Pick
 	// Haves are commits whose history is there already.
 	Haves []plumbing.Hash
 	// MaxBlob asks the server to leave out larger blobs, if it can. 0 asks for everything.
 	MaxBlob int64
 }
 
+func (r Request) pick() Pick {
+	if r.Pick == nil {
+		return All
+	}
+	return r.Pick
+}
+
 // Client talks to one repository. It is safe for concurrent use.
 type Client interface {
-	// List returns the refs whose names begin with one of the prefixes, perhaps more; all refs without prefixes.
-	List(ctx context.Context, prefixes []string) ([]Ref, error)
+	// List returns what pick keeps of the refs whose names begin with one of the prefixes, perhaps more; of all refs without prefixes.
+	List(ctx context.Context, prefixes []string, pick Pick) ([]Ref, error)
 	// Fetch returns the pack. Errors of reading it are those of this package.
 	Fetch(ctx context.Context, req Request) (*Pack, error)
 }

@@ -9,8 +9,12 @@ import (
 // maxBody is the largest body that is read. A push of thousands of commits stays below it: servers cut their lists.
 const maxBody = 1 << 20
 
-// maxBodies bounds what all bodies hold that are being read and looked at.
-const maxBodies = 32 << 20
+// maxBodies bounds what all bodies hold that are being read and looked at, beyond what each connection may hold anyway: strangers who send
+// large bodies slowly must not keep out a usual push.
+const maxBodies = 24 << 20
+
+// freePiece is the largest piece that takes nothing of maxBodies. With those before it, it makes 60 KiB for each connection.
+const freePiece = 32 << 10
 
 // firstPiece is what a body gets to begin with; each further piece doubles it. Who sends slowly holds little.
 const firstPiece = 4 << 10
@@ -34,8 +38,10 @@ func (b *bodies) read(from io.Reader) (body []byte, done func(), err error) {
 			}
 			// The old piece is held until it is copied.
 			size := min(max(firstPiece, 2*cap(body)), maxBody+1)
-			if share += int64(size); b.held.Add(int64(size)) > maxBodies {
-				return nil, done, errBusy
+			if size > freePiece {
+				if share += int64(size); b.held.Add(int64(size)) > maxBodies {
+					return nil, done, errBusy
+				}
 			}
 			body = append(make([]byte, 0, size), body...)
 		}

@@ -123,9 +123,6 @@ func (r *Receiver) deliver(ctx context.Context, key types.NamespacedName, header
 		}
 		return unauthenticated(result)
 	}
-	if !h.limiter.AllowN(r.clock.Now(), 1) {
-		return answer{resultTooMany, http.StatusTooManyRequests, fmt.Sprintf("at most %d a second", perSecond)}
-	}
 	return r.obey(key, h, tracks, authentic, sha256.Sum256(body))
 }
 
@@ -185,13 +182,18 @@ func (r *Receiver) obey(key types.NamespacedName, h *hook, tracks []v1alpha1.Rel
 	case kind == webhook.Ignored:
 		return answer{resultIgnored, http.StatusOK, "this event moves no ref: ignored"}
 	}
-	c := weigh(tracks, read)
-	again, quietly := false, false
-	if !repeatable && len(c.look) > 0 {
-		again, quietly = h.replayed(digest, r.clock.Now())
-	}
-	if quietly {
-		return answer{resultReplayed, http.StatusAccepted, "the same was sent a moment ago: nothing is done"}
+	c := r.weigh(tracks, read)
+	again := false
+	if len(c.look) > 0 {
+		switch now := r.clock.Now(); {
+		case !repeatable && h.quietly(digest, now):
+			return answer{resultReplayed, http.StatusAccepted, "the same was sent a moment ago: nothing is done"}
+		case !h.limiter.AllowN(now, 1):
+			r.later(h, c.look)
+			return answer{resultTooMany, http.StatusTooManyRequests, fmt.Sprintf("at most %d a second; the tracks look a moment later", perSecond)}
+		default:
+			again = h.triggered(digest, repeatable, now)
+		}
 	}
 	for _, t := range c.look {
 		r.config.Pushed(t)
@@ -210,12 +212,16 @@ type counts struct {
 	seen, suspended, other int
 }
 
-func weigh(tracks []v1alpha1.ReleaseTrack, read map[v1alpha1.WebhookProvider]webhook.Message) counts {
+func (r *Receiver) weigh(tracks []v1alpha1.ReleaseTrack, read map[v1alpha1.WebhookProvider]webhook.Message) counts {
 	out := counts{}
 	for _, t := range tracks {
 		concern := webhook.No
 		if m, ok := read[t.Spec.Source.Webhook.Provider]; ok && m.Kind == webhook.Pushed {
 			concern = m.Push.Concerns(t.Spec.Source, t.Status.ObservedRevision)
+		}
+		key := types.NamespacedName{Namespace: t.Namespace, Name: t.Name}
+		if concern == webhook.Seen && r.config.Settled != nil && !r.config.Settled(key, t.Status.ObservedRevision) {
+			concern = webhook.Look // it may bring back what another push has replaced meanwhile
 		}
 		switch {
 		case concern == webhook.No:
@@ -225,7 +231,7 @@ func weigh(tracks []v1alpha1.ReleaseTrack, read map[v1alpha1.WebhookProvider]web
 		case concern == webhook.Seen:
 			out.seen++
 		default:
-			out.look = append(out.look, types.NamespacedName{Namespace: t.Namespace, Name: t.Name})
+			out.look = append(out.look, key)
 		}
 	}
 	return out

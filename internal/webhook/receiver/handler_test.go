@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
@@ -214,19 +216,85 @@ func TestManyBodiesAreForgotten(t *testing.T) {
 	for i := range 3 * maxSeen {
 		now = now.Add(time.Millisecond)
 		if i == 2*maxSeen+10 {
-			h.replayed(first, now)
+			h.triggered(first, false, now)
 		}
-		h.replayed([32]byte{byte(i), byte(i >> 8), 1}, now)
+		h.triggered([32]byte{byte(i), byte(i >> 8), 1}, false, now)
 	}
 	if len(h.seen) != maxSeen {
 		t.Errorf("%d are remembered", len(h.seen))
 	}
-	if again, quietly := h.replayed(first, now); !again || !quietly {
+	if !h.triggered(first, false, now) || !h.quietly(first, now) {
 		t.Error("one of the newest was forgotten")
 	}
-	if again, _ := h.replayed(first, now.Add(replayFor)); again {
+	if h.triggered(first, false, now.Add(replayFor)) {
 		t.Error("one of long ago is remembered")
 	}
+}
+
+// A branch goes to and fro: the same body comes again and means it. Git servers whose payloads hold no time send it byte for byte.
+func TestToAndFro(t *testing.T) {
+	s := newScene(t)
+	there := []byte(`{"ref": "refs/heads/main", "after": "1111111111111111111111111111111111111111", "repository": {"clone_url": "https://github.com/acme/shop"}}`)
+	back := []byte(`{"ref": "refs/heads/main", "after": "2222222222222222222222222222222222222222", "repository": {"clone_url": "https://github.com/acme/shop"}}`)
+	for i, body := range [][]byte{there, back, there, back} {
+		if status, text := s.send(gitHub(hook1, "push", token, body)); status != 202 || len(s.took()) != 1 {
+			t.Fatalf("push %d: %d %s", i, status, text)
+		}
+		s.clock.pass(time.Second)
+	}
+}
+
+// What status says is older than what is under way: the push of a commit that was observed undoes the push before.
+func TestSeenCountsOnlyWhenNothingIsUnderWay(t *testing.T) {
+	s := newScene(t)
+	s.stored[0].Status.ObservedRevision = "main@sha1:" + tip
+	settled := false
+	s.config.Settled = func(k types.NamespacedName, revision string) bool {
+		return settled && k.Name == "web" && revision == "main@sha1:"+tip
+	}
+	if text := s.pushIs(202); len(s.took()) != 1 {
+		t.Errorf("a look is under way: %s", text)
+	}
+	settled = true
+	s.clock.pass(quiet)
+	if text := s.pushIs(202); len(s.took()) != 0 || !strings.Contains(text, "1 have seen it") {
+		t.Errorf("nothing is under way: %s", text)
+	}
+}
+
+// Pushes above the rate are told of later; and what triggers nothing takes no share of the rate.
+func TestTooManyPushesAreNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		const repos = 3 * burst
+		s.stored = nil
+		for i := range repos {
+			s.stored = append(s.stored, *track(fmt.Sprint(i), func(t *v1alpha1.ReleaseTrack) { t.Spec.Source.URL = fmt.Sprintf("https://github.com/acme/%d", i) }))
+		}
+		push := func(repo int) int {
+			status, _ := s.send(gitHub(hook1, "push", token, fmt.Appendf(nil, `{"ref": "refs/heads/main", "after": "%s", "repository": {"clone_url": "https://github.com/acme/%d"}}`, tip, repo)))
+			return status
+		}
+		for range 10 * burst {
+			if status := push(repos); status != 202 {
+				t.Fatalf("a push of a repository that nobody follows: %d", status)
+			}
+		}
+		refused := 0
+		for i := range repos {
+			if push(i) == 429 {
+				refused++
+			}
+		}
+		if got := len(s.took()); got != burst || refused != repos-burst {
+			t.Fatalf("%d triggered at once, %d were refused", got, refused)
+		}
+		time.Sleep(laterBy)
+		synctest.Wait()
+		if got := len(s.took()); got != repos-burst {
+			t.Errorf("%d were told of later, want %d", got, repos-burst)
+		}
+	})
 }
 
 func TestRotation(t *testing.T) {

@@ -23,9 +23,10 @@ const (
 	readTimeout = 5 * time.Second
 	secretReads = 8
 
-	// perSecond and burst bound the authenticated requests of one address.
+	// perSecond and burst bound the requests of one address that trigger. The tracks of those above are told after laterBy.
 	perSecond = 10
 	burst     = 20
+	laterBy   = time.Second
 
 	// replayFor is how long a body is known again, and quiet how long the same body triggers nothing more. Somebody who lets a server
 	// send it again later gets a look.
@@ -51,6 +52,10 @@ type hook struct {
 	read    time.Time
 	// seen are the bodies of the last minutes.
 	seen map[[sha256.Size]byte]*sighting
+	// newest is the body that triggered last.
+	newest [sha256.Size]byte
+	// owed are tracks that are told later of pushes that were too many.
+	owed map[types.NamespacedName]bool
 	told time.Time
 }
 
@@ -93,27 +98,59 @@ func (r *Receiver) readToken(ctx context.Context, key types.NamespacedName) ([]b
 	return bytes.Clone(token), ""
 }
 
-// replayed reports whether a body has come before, and whether it may trigger now.
-func (h *hook) replayed(body [sha256.Size]byte, now time.Time) (again, quietly bool) {
+// quietly reports whether a body has triggered a moment ago, and no other one since: a branch that goes to and fro sends the same again, and
+// means it.
+func (h *hook) quietly(body [sha256.Size]byte, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	s := h.seen[body]
+	return s != nil && h.newest == body && now.Sub(s.first) < replayFor && now.Sub(s.last) < quiet
+}
+
+// triggered notes a body that triggers, and reports whether it has come before. One that may mean something else each time is no replay.
+func (h *hook) triggered(body [sha256.Size]byte, repeatable bool, now time.Time) (again bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest = body
+	if repeatable {
+		return false
+	}
 	for digest, s := range h.seen {
 		if now.Sub(s.first) >= replayFor {
 			delete(h.seen, digest)
 		}
 	}
 	if s := h.seen[body]; s != nil {
-		quietly = now.Sub(s.last) < quiet
-		if !quietly {
-			s.last = now
-		}
-		return true, quietly
+		s.last = now
+		return true
 	}
 	if len(h.seen) >= maxSeen {
 		h.forgetOldest()
 	}
 	h.seen[body] = &sighting{first: now, last: now}
-	return false, false
+	return false
+}
+
+// later tells tracks of pushes that were too many a moment later, once for all: one Secret may be that of a hundred repositories to which a
+// script pushes at once, and no server sends again what was refused.
+func (r *Receiver) later(h *hook, tracks []types.NamespacedName) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.owed) == 0 {
+		time.AfterFunc(laterBy, func() {
+			h.mu.Lock()
+			owed := h.owed
+			h.owed = nil
+			h.mu.Unlock()
+			for t := range owed {
+				r.config.Pushed(t)
+			}
+		})
+		h.owed = map[types.NamespacedName]bool{}
+	}
+	for _, t := range tracks {
+		h.owed[t] = true
+	}
 }
 
 func (h *hook) forgetOldest() {

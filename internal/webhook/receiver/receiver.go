@@ -50,6 +50,8 @@ type Config struct {
 	Secrets client.Reader
 	// Pushed tells a track that its repository has changed.
 	Pushed func(track types.NamespacedName)
+	// Settled says whether a track has found this revision at last, and nothing is under way. Without it, what the cache says of status counts.
+	Settled func(track types.NamespacedName, revision string) bool
 }
 
 // Receiver takes in webhooks.
