@@ -34,7 +34,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 			Name: track.Name, Active: track.Status.ActiveRelease, Lost: s.activeLost(), ResolveImages: mustResolve(track.Spec.Gates, r.Floor), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			Promote: s.promote(), Manual: s.manual(), Overlap: track.Spec.Rollout.Overlap.Duration, Observe: track.Spec.Rollout.Observe.Duration,
-			Rejected: setOf(track.Spec.Rejected), Restart: s.restart(), ReportDrift: track.Spec.Drift == v1alpha1.DriftReport, KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
+			Rejected: setOf(track.Spec.Rejected), Verify: track.Spec.Source.Verify != nil, Restart: s.restart(), ReportDrift: track.Spec.Drift == v1alpha1.DriftReport, KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
 		},

@@ -84,8 +84,12 @@ func readyMessage(s *scope, active *v1alpha1.ImmutableRelease) string {
 	if active.Status.Observation == v1alpha1.ObservationRunning {
 		message += "; it is being observed"
 	}
-	if head := s.releases[s.track.Status.HeadRelease]; head != nil && head != active && s.view.Track.Rejected[head.Spec.Source.Commit] {
+	switch head := s.releases[s.track.Status.HeadRelease]; {
+	case head == nil || head == active:
+	case s.view.Track.Rejected[head.Spec.Source.Commit]:
 		message += fmt.Sprintf("; the newest commit, of release %s, is in spec.rejected", head.Name)
+	case s.view.Track.Unchecked(head):
+		message += fmt.Sprintf("; release %s of the newest commit was made before signatures were asked for, and is not begun: make another commit, signed", head.Name)
 	}
 	if !active.DeletionTimestamp.IsZero() {
 		message += "; somebody has deleted that release: it goes once another one takes the traffic"

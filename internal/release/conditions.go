@@ -116,6 +116,8 @@ func (d *describer) verdict() {
 		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.ReleaseAlteredReason, d.view.Broken[d.r.Name].Message)
 	case d.rejected():
 		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.CommitRejectedReason, rejectedMessage)
+	case d.unchecked():
+		d.set(v1alpha1.AcceptedCondition, false, v1alpha1.NotCheckedReason, uncheckedMessage)
 	case d.blocked != nil:
 		d.set(v1alpha1.AcceptedCondition, false, d.blocked.Reason, d.blocked.Message)
 	case d.r.Status.Run > 0:
@@ -167,6 +169,13 @@ func leftOut(ignored []v1alpha1.IgnoredObject) string {
 func (d *describer) rejected() bool {
 	return IsPending(d.r) && d.view.Track.Rejected[d.r.Spec.Source.Commit]
 }
+
+// unchecked: it waits, and signatures are asked for since. Pinned, it runs.
+func (d *describer) unchecked() bool {
+	return IsPending(d.r) && d.view.Track.Unchecked(d.r) && d.plan.Target != d.r.Name
+}
+
+const uncheckedMessage = "it was made before spec.source.verify of its track asked for signatures, and has never run; make another commit, signed, or pin it"
 
 const rejectedMessage = "the commit is in spec.rejected of its track; it runs when it is taken from there and wanted"
 
@@ -304,6 +313,8 @@ func (d *describer) conclude() {
 	switch {
 	case d.rejected():
 		d.stall(v1alpha1.CommitRejectedReason, rejectedMessage)
+	case d.unchecked():
+		d.stall(v1alpha1.NotCheckedReason, uncheckedMessage)
 	case phase == v1alpha1.PhaseRejected:
 		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
 	case phase == v1alpha1.PhaseFailed:

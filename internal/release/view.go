@@ -72,6 +72,8 @@ type Track struct {
 	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
+	// Verify: signatures are asked for.
+	Verify bool
 	// ResolveImages: gate images, or the floor of the cluster, is not Ignore.
 	ResolveImages bool
 	// Head is the release of the newest commit that changes the path.
@@ -95,6 +97,11 @@ type Track struct {
 	Keep       int
 	MinAge     time.Duration
 	Max        int
+}
+
+// Unchecked: a release that has never run was made before signatures were asked for. It is not begun by itself; a person may pin it.
+func (t *Track) Unchecked(r *v1alpha1.ImmutableRelease) bool {
+	return t.Verify && r.Spec.Verification == nil && r.Spec.Refusal == nil && r.Spec.Digest != "" && r.Status.Run == 0
 }
 
 // Problem is why something cannot be done, in the words of a condition.

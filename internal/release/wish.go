@@ -134,7 +134,7 @@ func (p *planner) held() bool { return p.view.Track.Held != nil }
 // consider looks at one candidate and reports whether the search is over.
 func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
 	switch {
-	case IsRefused(c), !c.DeletionTimestamp.IsZero(), p.rejected(c):
+	case IsRefused(c), !c.DeletionTimestamp.IsZero(), p.rejected(c), p.view.Track.Unchecked(c):
 		return false
 	case c.Status.Outcome == v1alpha1.OutcomeNoChange:
 		p.bound = max(p.bound, c.Spec.Sequence)
