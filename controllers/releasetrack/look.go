@@ -2,63 +2,17 @@ package releasetrack
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
-	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/policy"
-	"github.com/stele-dev/stele/internal/release"
-	"github.com/stele-dev/stele/internal/render"
 )
 
 // maxChanges is the largest number of commits of one push that get a release each; older ones are counted in a condition.
 const maxChanges = 100
-
-// lookRequest is all that a look needs, so that it touches nothing of the reconcile.
-type lookRequest struct {
-	track    types.NamespacedName
-	remote   gitsource.Remote
-	ref      gitsource.Ref
-	path     string
-	interval time.Duration
-	// shape is what shapes the release besides the commit.
-	shape release.Shape
-	// observed is the revision up to which every commit has its outcome; zero: none, or of another source.
-	observed gitsource.Revision
-	// complete: the releases of observed are all there, so that the same tip needs nothing. moved: it is of another address, which may be
-	// that of the same repository.
-	complete, moved bool
-	// seen is the revision that was observed last of this repository, also when another path or shape begins anew: its history has to lead
-	// to the tip all the same. from identifies what status had observed when the look began.
-	seen gitsource.Revision
-	from string
-	// history says what is done when observed is not in the history of the tip; accepted is the commit that a person accepts then, in
-	// an annotation that was not used yet; used is the one that was used last.
-	history        v1alpha1.RewrittenHistoryPolicy
-	accepted, used string
-	// fresh: what was pushed before the look must be found. Set by the follower.
-	fresh bool
-	// verify says whose signatures are needed; nil: nobody's.
-	verify *verification
-	// unverified is the commit of observed when it was refused for its signatures, and check the digest of that check.
-	unverified, check string
-	// asked identifies spec and annotation that the look answers.
-	asked string
-	// token is the annotation reconcile.fluxcd.io/requestedAt.
-	token string
-	// renders is set by the follower: what kustomize has built lately, for all tracks.
-	renders *render.Cache
-}
 
 // found is what a look brings.
 type found struct {
@@ -80,101 +34,6 @@ type found struct {
 	newest rendered
 	// check is the digest of the check of signatures; "": none was asked for.
 	check string
-}
-
-// rendered is what a commit holds: a bundle, or why it is refused.
-type rendered struct {
-	bundle  *render.Bundle
-	encoded []byte
-	// digests of images that it names by a tag; those that no registry told are not in it.
-	digests []v1alpha1.ResolvedImage
-	// contentDigest is over the files that were read.
-	contentDigest string
-	refusal       *v1alpha1.ReleaseRefusal
-	// verification is the result of the check of signatures, where it was asked for and passed; unverified: it has refused the commit,
-	// and nothing of it was read.
-	verification *v1alpha1.ReleaseVerification
-	unverified   bool
-	// findings of the gates, those that refuse it included.
-	findings []policy.Finding
-}
-
-// request gathers what to look for. What was observed counts only when it is of the same source.
-func (r *Reconciler) request(s *scope) lookRequest {
-	spec := s.track.Spec
-	req := lookRequest{
-		track: s.key(), path: cleanPath(spec.Source.Path), interval: s.track.IntervalOrDefault(),
-		remote: gitsource.Remote{URL: spec.Source.URL, Timeout: s.track.TimeoutOrDefault(), Owner: s.track.Namespace},
-		ref: gitsource.Ref{Branch: spec.Source.Ref.Branch, Tag: spec.Source.Ref.Tag, SemVer: spec.Source.Ref.SemVer,
-			Name: spec.Source.Ref.Name, Commit: spec.Source.Ref.Commit},
-		token: s.track.Annotations[v1alpha1.ReconcileRequestAnnotation], history: spec.Source.RewrittenHistory, accepted: s.accepting(),
-		used: s.track.Status.LastAcceptedHistory,
-	}
-	req.shape = release.Shape{Path: req.path, Renderer: render.Version, Ignore: spec.Ignore, NameReferences: spec.NameReferences, Gates: spec.Gates}
-	req.asked = asking(s.track, req.token)
-	head := s.releases[s.track.Status.HeadRelease]
-	req.from = observing(s.track)
-	// A revision that somebody has made unreadable counts as none: the walk finds the releases that are there already.
-	observed, err := gitsource.ParseRevision(s.track.Status.ObservedRevision)
-	sameURL := s.lastURL() == spec.Source.URL
-	if err == nil && sameURL {
-		req.seen = observed
-	}
-	if err == nil && head != nil && release.SameInputs(head.Spec.Inputs, req.inputs()) {
-		req.observed, req.complete, req.moved = observed, sameURL, !sameURL
-		if req.check = release.UnverifiedBy(head); req.check != "" {
-			req.unverified = head.Spec.Source.Commit
-		}
-	}
-	req.verify = verificationOf(s)
-	return req
-}
-
-// inputs are what shapes the release that the look brings, besides its commit.
-func (r lookRequest) inputs() []v1alpha1.ReleaseInput {
-	return release.Inputs(r.shape)
-}
-
-// asking identifies the spec of a track, and its annotations, that a look answers.
-func asking(track *v1alpha1.ReleaseTrack, token string) string {
-	return fmt.Sprintf("%s/%d/%s/%s", track.UID, track.Generation, track.Annotations[v1alpha1.AcceptHistoryAnnotation], token)
-}
-
-// observing identifies what status says that was observed, from which a look goes on.
-func observing(track *v1alpha1.ReleaseTrack) string {
-	return track.Status.HeadRelease + " " + track.Status.ObservedRevision + " " + track.Status.ObservedURL
-}
-
-// lastURL is the repository that was observed last. A status of an earlier version does not say: then it is that of the head, or, where
-// somebody has deleted it, of the newest release.
-func (s *scope) lastURL() string {
-	if url := s.track.Status.ObservedURL; url != "" {
-		return url
-	}
-	last := s.releases[s.track.Status.HeadRelease]
-	if last == nil {
-		for _, rel := range s.releases {
-			if last == nil || rel.Spec.Sequence > last.Spec.Sequence {
-				last = rel
-			}
-		}
-	}
-	if last == nil {
-		return ""
-	}
-	return last.Spec.Source.URL
-}
-
-// last is the revision from which history has to lead to the tip.
-func (r lookRequest) last() gitsource.Revision {
-	if r.observed.Commit != "" {
-		return r.observed
-	}
-	return r.seen
-}
-
-func cleanPath(p string) string {
-	return path.Clean(strings.TrimPrefix(strings.TrimSpace(p), "./"))
 }
 
 // look lists the remote, and when the tip has moved fetches, walks and renders. While it waits for a server it takes nobody's place; what it
@@ -263,109 +122,4 @@ func tookTooLong(err error) error {
 	}
 	return &sourceError{v1alpha1.GitLimitReason, fmt.Sprintf("the new commits could not be looked through within %s; push fewer at once, or follow a repository "+
 		"whose kustomizations read less", longestTurn)}
-}
-
-// maxAge is how old a listing may be that another track of the same repository has asked for.
-func (r lookRequest) maxAge() time.Duration {
-	if r.fresh {
-		return 0
-	}
-	return min(r.interval/10, 5*time.Second)
-}
-
-// fingerprint identifies everything in a commit that the release of a path depends on.
-func fingerprint(t *gitsource.Tree, path string) (string, error) {
-	roots, err := render.Closure(t, path)
-	if err != nil {
-		// What cannot be understood is told apart by its own content; rendering it says what is wrong.
-		roots = []string{path}
-	}
-	h := sha256.New()
-	for _, root := range roots {
-		id, err := t.Hash(root)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			id = "absent"
-		case errors.Is(err, gitsource.ErrUnsafeTree), errors.Is(err, gitsource.ErrLimit):
-			// Rendering refuses the commit and says why. An error would keep the walk from every commit after it, too.
-			if id, err = t.Hash("."); err != nil {
-				return "", err
-			}
-			id = "refused " + id
-		case err != nil:
-			return "", err
-		}
-		fmt.Fprintf(h, "%s %s\n", id, root)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// renderCommit builds a commit's content. What is wrong with the commit is a refusal, not an error.
-func renderCommit(tree fs.FS, req lookRequest) (rendered, error) {
-	recorder := &recordingFS{FS: tree, files: map[string][sha256.Size]byte{}}
-	opt := render.OptionsOf(req.track.Namespace, req.track.Name, req.shape.Ignore, req.shape.NameReferences, req.shape.Gates)
-	opt.Cache = req.renders
-	bundle, err := render.Build(recorder, req.path, opt)
-	out := rendered{contentDigest: recorder.digest()}
-	var problems *render.Error
-	var limit *gitsource.LimitError
-	switch {
-	case errors.As(err, &problems) && len(problems.Problems) > 0:
-		out.refusal = &v1alpha1.ReleaseRefusal{Reason: problems.Problems[0].Reason, Message: cut(problems.Error(), 8192)}
-		out.findings = problems.Findings()
-		return out, nil
-	case errors.As(err, &limit), errors.Is(err, gitsource.ErrUnsafeTree):
-		out.refusal = &v1alpha1.ReleaseRefusal{Reason: gitsource.Reason(err), Message: cut(err.Error(), 8192)}
-		out.findings = []policy.Finding{refusedBy(out.refusal)}
-		return out, nil
-	case err != nil:
-		return out, err
-	}
-	out.bundle, out.findings = bundle, bundle.Warnings
-	out.encoded, err = bundle.Encode()
-	return out, err
-}
-
-// refusedBy is the finding of a refusal that has only one.
-func refusedBy(r *v1alpha1.ReleaseRefusal) policy.Finding {
-	return policy.Found(policy.Finding{Reason: r.Reason, Message: r.Message})
-}
-
-func cut(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit-3], "") + "..."
-}
-
-// recordingFS remembers the SHA-256 of every file that is read.
-type recordingFS struct {
-	fs.FS
-	files map[string][sha256.Size]byte
-}
-
-func (r *recordingFS) ReadFile(name string) ([]byte, error) {
-	data, err := fs.ReadFile(r.FS, name)
-	if err == nil {
-		r.files[name] = sha256.Sum256(data)
-	}
-	return data, err
-}
-
-func (r *recordingFS) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.FS, name) }
-
-func (r *recordingFS) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
-
-// digest is over the sorted list of "<sha256>  <path>" lines, as sha256sum prints them; "" when nothing was read.
-func (r *recordingFS) digest() string {
-	if len(r.files) == 0 {
-		return ""
-	}
-	var lines []string
-	for name, sum := range r.files {
-		lines = append(lines, hex.EncodeToString(sum[:])+"  "+name+"\n")
-	}
-	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[64:], b[64:]) })
-	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
