@@ -68,6 +68,14 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	return d.users.DialContext(ctx, network, address)
 }
 
+// Checked is a dialer for connections that are not made through a proxy of the environment: it checks every address. That a user names the
+// address of such a proxy makes it no choice of the operator.
+func (d *Dialer) Checked() *Dialer {
+	out := *d
+	out.envProxies = nil
+	return &out
+}
+
 // Dial is DialContext without a context, for interfaces that ask for it.
 func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)

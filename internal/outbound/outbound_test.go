@@ -162,4 +162,6 @@ func TestEnvironment(t *testing.T) {
 	_ = conn.Close()
 	conn, err = d.DialContext(t.Context(), "tcp", other)
 	wantRefused(t, conn, err)
+	conn, err = d.Checked().DialContext(t.Context(), "tcp", proxy) // a user names it
+	wantRefused(t, conn, err)
 }

@@ -18,12 +18,12 @@ import (
 // dial connects for SSH: directly or through a SOCKS5 proxy.
 func (c *Config) dial(ctx context.Context, address string) (net.Conn, error) {
 	if c.Proxy == nil {
-		return c.Dialer.DialContext(ctx, "tcp", address)
+		return c.Dialer.Checked().DialContext(ctx, "tcp", address)
 	}
 	if c.Proxy.Scheme != "socks5" {
 		return nil, fault.New(fault.InvalidSecret, "an ssh repository needs a socks5 proxy, not "+c.Proxy.Scheme, nil)
 	}
-	d, err := proxy.FromURL(c.Proxy, c.Dialer)
+	d, err := proxy.FromURL(c.Proxy, c.Dialer.Checked())
 	if err != nil {
 		return nil, fault.New(fault.InvalidSecret, "the proxy cannot be used", err)
 	}

@@ -78,7 +78,7 @@ func (h *HTTP) transport(c *Config) (*http.Transport, error) {
 		DisableCompression:     true,            // packs are compressed, listings are short
 	}
 	if c.Proxy != nil {
-		t.Proxy = http.ProxyURL(c.Proxy)
+		t.Proxy, t.DialContext = http.ProxyURL(c.Proxy), c.Dialer.Checked().DialContext
 	}
 	if len(h.transports) >= maxTransports { // of Secrets that were replaced, most likely; who has one keeps it
 		h.closeIdle()
