@@ -1,6 +1,7 @@
 package envtest
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -38,9 +39,7 @@ func TestPersonalDataStaysInGit(t *testing.T) {
 	lists := map[string]client.ObjectList{"tracks": &v1alpha1.ReleaseTrackList{}, "releases": &v1alpha1.ImmutableReleaseList{},
 		"events": &eventsv1.EventList{}, "old events": &corev1.EventList{}}
 	for where, list := range lists {
-		if err := suite.api.List(t.Context(), list, client.InNamespace(s.ns)); err != nil {
-			t.Fatal(err)
-		}
+		until(t, patience, func(ctx context.Context) error { return suite.api.List(ctx, list, client.InNamespace(s.ns)) })
 		text, err := json.Marshal(list)
 		if err != nil || !strings.Contains(string(text), "shop") {
 			t.Fatalf("%s: nothing was found to look at: %s, %v", where, text, err)
