@@ -2,7 +2,6 @@ package releasetrack
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/kube"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -210,7 +210,7 @@ func (f *Follower) Settled(track types.NamespacedName, revision string) bool {
 func safely(work func() (*found, error)) (out *found, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			out, err = nil, fmt.Errorf("internal error while reading the repository: %v", p)
+			out, err = nil, fault.Panicked("reading the repository", p)
 		}
 	}()
 	return work()

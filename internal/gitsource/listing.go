@@ -73,7 +73,7 @@ func (s *Store) list(ctx context.Context, e *entry, remote Remote, q question, m
 func safely(ask func() ([]wire.Ref, error)) (refs []wire.Ref, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			refs, err = nil, fmt.Errorf("internal error while listing the refs: %v", p)
+			refs, err = nil, fault.Panicked("listing the refs", p)
 		}
 	}()
 	return ask()
