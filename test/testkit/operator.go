@@ -111,9 +111,6 @@ func (o *Operator) ExitCode() int {
 	}
 }
 
-// Release leaves the process running when this one ends.
-func (o *Operator) Release() error { return o.cmd.Process.Release() }
-
 func (o *Operator) signal(sig syscall.Signal) error {
 	if err := o.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
