@@ -157,38 +157,50 @@ func (s *stage) traffic() int64 {
 	return out
 }
 
+// pushed is what it cost to follow one push: times in milliseconds from the trigger, and the highest resident memory in bytes.
+type pushed struct {
+	made, created float64
+	peak          int64
+}
+
+// follow triggers a look at what was pushed, and measures until the newest commit is live.
+func (s *stage) follow(ctx context.Context, p *point) (pushed, error) {
+	s.git.ResetRequests()
+	if err := resetPeak(s.op.PID()); err != nil {
+		return pushed{}, err
+	}
+	start := time.Now()
+	l, err := s.roll(ctx, []app{p.app}, func() error { return s.trigger(ctx, p.app) })
+	if err != nil {
+		return pushed{}, err
+	}
+	_, peak, err := residentMemory(s.op.PID())
+	if err != nil {
+		return pushed{}, err
+	}
+	made, err := s.madeAt(p)
+	return pushed{made: millis(made.Sub(start)), created: l.way[0], peak: peak}, err
+}
+
 // oneCommit measures one commit. The first one after the restart opens the cache, and stands for itself.
 func (s *stage) oneCommit(ctx context.Context, p *point, restarted bool) error {
 	p.version++
 	if err := commit(p.repo, []app{p.app}, p.version); err != nil {
 		return err
 	}
-	s.git.ResetRequests()
-	if err := resetPeak(s.op.PID()); err != nil {
-		return err
-	}
-	start := time.Now()
-	l, err := s.roll(ctx, []app{p.app}, func() error { return s.trigger(ctx, p.app) })
+	cost, err := s.follow(ctx, p)
 	if err != nil {
 		return err
 	}
-	_, peak, err := residentMemory(s.op.PID())
-	if err != nil {
-		return err
-	}
-	made, err := s.madeAt(p)
-	if err != nil {
-		return err
-	}
-	s.say("%s: release after %s, objects after %s, %s fetched", p.name, msText(millis(made.Sub(start))), msText(l.way[0]), bytesText(s.traffic()))
+	s.say("%s: release after %s, objects after %s, %s fetched", p.name, msText(cost.made), msText(cost.created), bytesText(s.traffic()))
 	if restarted {
-		p.restarted = l.way[0]
+		p.restarted = cost.created
 		return nil
 	}
-	p.cost.created = append(p.cost.created, l.way[0])
-	p.cost.made = append(p.cost.made, millis(made.Sub(start)))
+	p.cost.created = append(p.cost.created, cost.created)
+	p.cost.made = append(p.cost.made, cost.made)
 	p.cost.bytes = append(p.cost.bytes, float64(s.traffic()))
-	p.cost.peak = append(p.cost.peak, float64(peak))
+	p.cost.peak = append(p.cost.peak, float64(cost.peak))
 	return nil
 }
 
@@ -212,27 +224,14 @@ func (b *bench) pushMany(ctx context.Context, s *stage, p *point) error {
 	if err := p.repo.FastImport(stream.String()); err != nil {
 		return err
 	}
-	s.git.ResetRequests()
-	if err := resetPeak(s.op.PID()); err != nil {
-		return err
-	}
-	start := time.Now()
-	l, err := s.roll(ctx, []app{p.app}, func() error { return s.trigger(ctx, p.app) })
-	if err != nil {
-		return err
-	}
-	_, peak, err := residentMemory(s.op.PID())
-	if err != nil {
-		return err
-	}
-	made, err := s.madeAt(p)
+	cost, err := s.follow(ctx, p)
 	if err != nil {
 		return err
 	}
 	what := fmt.Sprintf("push of %d commits that change the path, %s: ", manyCommits, p.name)
-	b.report.add(row{what: what + "trigger to the newest one's release", figure: msText(millis(made.Sub(start)))})
-	b.report.add(row{what: what + "trigger to its objects created", figure: msText(l.way[0])})
+	b.report.add(row{what: what + "trigger to the newest one's release", figure: msText(cost.made)})
+	b.report.add(row{what: what + "trigger to its objects created", figure: msText(cost.created)})
 	b.report.add(row{what: what + "bytes on the wire", figure: bytesText(s.traffic())})
-	b.report.add(row{what: what + "memory", figure: bytesText(peak), budget: bytesText(podMemory), verdict: within(peak <= podMemory)})
+	b.report.add(row{what: what + "memory", figure: bytesText(cost.peak), budget: bytesText(podMemory), verdict: within(cost.peak <= podMemory)})
 	return nil
 }
