@@ -52,7 +52,9 @@ func TestTwoTracksInOneNamespace(t *testing.T) {
 	s.Expect(waits.Status.Phase).To(gomega.Equal(v1alpha1.PhasePending))
 	s.Expect(condition(waits.Status.Conditions, v1alpha1.AcceptedCondition).Message).To(gomega.And(
 		gomega.ContainSubstring("a-web"), gomega.ContainSubstring("belongs to track a")))
-	s.Expect(condition(s.track("b").Status.Conditions, v1alpha1.ReadyCondition).Reason).To(gomega.Equal(v1alpha1.ObjectOwnedReason))
+	s.trackUntil("b", "the owned object", func(t *v1alpha1.ReleaseTrack) bool { // written after the release
+		return condition(t.Status.Conditions, v1alpha1.ReadyCondition).Reason == v1alpha1.ObjectOwnedReason
+	})
 	s.Expect(get[corev1.Service](s, "a-web").Spec.Selector).To(gomega.HaveKeyWithValue(v1alpha1.ReleaseLabel, releaseOf("a", four)))
 	s.Expect(s.leftOf(waits.Name)).To(gomega.BeEmpty(), "nothing is made before the cluster permits it")
 

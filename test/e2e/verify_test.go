@@ -43,7 +43,9 @@ func TestSignedCommits(t *testing.T) {
 
 	bare := s.commit(shop("2"))
 	s.reaches(bare, v1alpha1.PhaseRejected)
-	s.Expect(condition(s.track("shop").Status.Conditions, v1alpha1.SourceVerifiedCondition).Reason).To(gomega.Equal(v1alpha1.SignatureMissingReason))
+	s.trackUntil("shop", "no signature", func(t *v1alpha1.ReleaseTrack) bool { // written after the release
+		return condition(t.Status.Conditions, v1alpha1.SourceVerifiedCondition).Reason == v1alpha1.SignatureMissingReason
+	})
 	forgotten := s.commit(shop("3"), signedBy(ssh))
 	refused := s.reaches(forgotten, v1alpha1.PhaseRejected)
 	s.Expect(refused.Spec.Refusal.Reason).To(gomega.Equal(v1alpha1.SignerUnknownReason))
