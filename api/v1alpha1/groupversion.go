@@ -19,6 +19,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ReleaseTrack{}, &ReleaseTrackList{},
 		&ImmutableRelease{}, &ImmutableReleaseList{},
 		&BreakGlass{}, &BreakGlassList{},
+		&AuditLedger{}, &AuditLedgerList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

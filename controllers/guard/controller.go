@@ -16,7 +16,7 @@ import (
 // Rights in the operator's own namespace, and those of the probe's service account, are in config/rbac/probe.yaml.
 //
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=breakglasses.stele.dev;immutablereleases.stele.dev;releasetracks.stele.dev,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=auditledgers.stele.dev;breakglasses.stele.dev;immutablereleases.stele.dev;releasetracks.stele.dev,verbs=get;list;watch
 
 const (
 	// defaultInterval is the least time between two canaries; jitter makes it up to a tenth longer, so that there are never more than two a minute.

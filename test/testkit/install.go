@@ -49,7 +49,7 @@ func (c *Cluster) install(ctx context.Context) error {
 		return err
 	}
 	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd/releasetracks.stele.dev", "crd/immutablereleases.stele.dev",
-		"crd/breakglasses.stele.dev"); err != nil {
+		"crd/breakglasses.stele.dev", "crd/auditledgers.stele.dev"); err != nil {
 		return err
 	}
 	_, err := c.Kubectl(ctx, "-n", OperatorNamespace, "wait", "--for=condition=Available", "--timeout=60s", "deployment/"+OperatorAccount)

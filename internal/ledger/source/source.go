@@ -1,0 +1,77 @@
+// Package source reads the files of a log, which lie as C2SP tlog-tiles says: checkpoint, tile/<level>/<index>, tile/entries/<index>. Beside them are the
+// checkpoints of before, each under checkpoints/<size>.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// MaxFile is the longest file that a log has: 256 entries of 64 KiB each and their lengths, rounded up.
+const MaxFile = 17 << 20
+
+// Source reads one file of a log by its slash-separated path. A file that is not there is fs.ErrNotExist.
+type Source interface {
+	Read(ctx context.Context, path string) ([]byte, error)
+}
+
+// Dir is a log in a folder.
+type Dir string
+
+// Read reads a file of the folder, and nothing outside of it.
+func (d Dir) Read(_ context.Context, path string) ([]byte, error) {
+	if !filepath.IsLocal(path) {
+		return nil, fmt.Errorf("%q is no path in a log", path)
+	}
+	f, err := os.Open(filepath.Join(string(d), filepath.FromSlash(path)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return readAll(f, path)
+}
+
+// HTTP is a log behind a web server: also the one behind the proxy of an API server.
+type HTTP struct {
+	Client *http.Client
+	Base   *url.URL
+}
+
+// Read gets a file.
+func (h HTTP) Read(ctx context.Context, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.Base.JoinPath(path).String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := h.Client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return readAll(response.Body, path)
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	default:
+		return nil, fmt.Errorf("the server of the log answers %s to %s", response.Status, path)
+	}
+}
+
+func readAll(r io.Reader, path string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	if err == nil && len(data) > MaxFile {
+		err = errors.New("longer than a file of a log can be")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, nil
+}
