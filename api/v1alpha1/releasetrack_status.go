@@ -55,6 +55,13 @@ type ReleaseTrackStatus struct {
 	// +optional
 	Promotion *PromotedRelease `json:"promotion,omitempty"`
 
+	// rejected echoes spec.rejected as it was last recorded in the audit ledger.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=64
+	// +optional
+	Rejected []string `json:"rejected,omitempty"`
+
 	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional

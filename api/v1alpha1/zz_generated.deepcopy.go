@@ -1064,6 +1064,11 @@ func (in *ReleaseTrackStatus) DeepCopyInto(out *ReleaseTrackStatus) {
 		*out = new(PromotedRelease)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Rejected != nil {
+		in, out := &in.Rejected, &out.Rejected
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))
