@@ -16,6 +16,8 @@ import (
 
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/actors"
+	"github.com/stele-dev/stele/internal/ledger/outbox"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
@@ -78,6 +80,9 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
+	// Entries of the ledger are kept beside what they speak of: nothing takes them away here, and each test sees its own.
+	tracks.Ledger = outbox.New(live, namespaces[0])
+	tracks.Actors = &actors.Store{Client: live, Namespace: operatorNamespace}
 	if opts.checkEvery > 0 {
 		tracks.CheckEvery = opts.checkEvery
 	}
