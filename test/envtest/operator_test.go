@@ -38,6 +38,8 @@ type operatorOptions struct {
 	floor policy.Floor
 	// noLoopback refuses the servers of the test, as the operator does by default.
 	noLoopback bool
+	// backlog says whether entries of the ledger wait for too long; nil: they never do.
+	backlog releasetrack.Backlog
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
 }
@@ -83,6 +85,7 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	// Entries of the ledger are kept beside what they speak of: nothing takes them away here, and each test sees its own.
 	tracks.Ledger = outbox.New(live, namespaces[0])
 	tracks.Actors = &actors.Store{Client: live, Namespace: operatorNamespace}
+	tracks.Backlog = opts.backlog
 	if opts.checkEvery > 0 {
 		tracks.CheckEvery = opts.checkEvery
 	}
