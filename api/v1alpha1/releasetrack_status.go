@@ -66,6 +66,12 @@ type ReleaseTrackStatus struct {
 	// lastPurge is what became of the annotation stele.dev/purge that was looked at last.
 	// +optional
 	LastPurge *PurgeAnswer `json:"lastPurge,omitempty"`
+	// rejected echoes spec.rejected as it was last recorded in the audit ledger.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=64
+	// +optional
+	Rejected []string `json:"rejected,omitempty"`
 
 	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
 	// +kubebuilder:validation:MaxLength=256

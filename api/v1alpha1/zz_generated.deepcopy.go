@@ -1133,6 +1133,11 @@ func (in *ReleaseTrackStatus) DeepCopyInto(out *ReleaseTrackStatus) {
 		*out = new(PurgeAnswer)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Rejected != nil {
+		in, out := &in.Rejected, &out.Rejected
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))
