@@ -66,6 +66,7 @@ type ReleaseTrackStatus struct {
 	// lastPurge is what became of the annotation stele.dev/purge that was looked at last.
 	// +optional
 	LastPurge *PurgeAnswer `json:"lastPurge,omitempty"`
+
 	// rejected echoes spec.rejected as it was last recorded in the audit ledger.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100
