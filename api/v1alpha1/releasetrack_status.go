@@ -5,6 +5,7 @@ import (
 )
 
 // ReleaseTrackStatus is what the operator has seen and done last.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.purged) || has(self.purged)",message="what was purged stays so"
 type ReleaseTrackStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional

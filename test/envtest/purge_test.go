@@ -119,7 +119,7 @@ func newLeak(t *testing.T, opts operatorOptions) *twice {
 	w.scene.first = w.commit(map[string]string{"deploy/secret.yaml": "", "deploy/web.yaml": deployment("web", "2", "")})
 	w.live(w.scene.first)
 	name := releaseOf("shop", one)
-	untilCondition(t, releaseConditions(w.ns, name), v1alpha1.DeletableCondition, metav1.ConditionTrue, v1alpha1.ObservedGoneReason)
+	untilCondition(t, releaseConditions(w.ns, name), v1alpha1.DeletableCondition, metav1.ConditionTrue, string(v1alpha1.PhaseRetired))
 	w.settledDown(one)
 	w.first, w.then = untilPhase(t, w.ns, name, v1alpha1.PhaseRetired), untilPhase(t, w.ns, releaseOf("shop", w.scene.first), v1alpha1.PhaseActive)
 	return w
