@@ -137,7 +137,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}
-	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
+	grants := breakglass.New(mgr)
+	grants.Ledger, grants.Actors = entries, tracks.Actors
+	if err := grants.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
 	hooks := opts.webhook

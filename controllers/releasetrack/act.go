@@ -185,7 +185,10 @@ func (r *Reconciler) microNow() *metav1.MicroTime {
 
 // begin asks the cluster whether the release may run, and then raises its run: durable before the first object is made.
 func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
-	if err := r.permit(ctx, s, rel, step); err != nil {
+	if err := firstError(
+		func() error { return r.permit(ctx, s, rel, step) },
+		func() error { return r.recordEarly(ctx, s, rel) },
+	); err != nil {
 		return err
 	}
 	status := &rel.Status
