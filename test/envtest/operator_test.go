@@ -44,6 +44,8 @@ type operatorOptions struct {
 	backlog releasetrack.Backlog
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
+	// ledger takes entries in place of the outbox.
+	ledger releasetrack.Ledger
 }
 
 // startOperator starts an operator that ends with the test. It has the rights of config/rbac, those of
@@ -89,6 +91,9 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 		entries = namespaces[0]
 	}
 	tracks.Ledger = outbox.New(live, entries)
+	if opts.ledger != nil {
+		tracks.Ledger = opts.ledger
+	}
 	tracks.Actors = &actors.Store{Client: live, Namespace: operatorNamespace}
 	tracks.Backlog = opts.backlog
 	if opts.checkEvery > 0 {

@@ -153,8 +153,11 @@ func (r *recorder) made() {
 	case r.before.Phase == r.after.Phase:
 	case r.after.Phase == v1alpha1.PhaseRejected:
 		reason := v1alpha1.CommitRejectedReason
-		if r.rel.Spec.Refusal != nil {
+		switch {
+		case r.rel.Spec.Refusal != nil:
 			reason = r.rel.Spec.Refusal.Reason
+		case r.after.Purged != nil:
+			reason = v1alpha1.ReleasePurgedReason
 		}
 		place(entry.ReleaseRejected, reason)
 	case r.after.Phase == v1alpha1.PhaseSkipped:
