@@ -91,6 +91,14 @@ func (s *shell) write(o *output, value any, names ...string) error {
 	return err
 }
 
+// writeNext writes one of several values that come one after the other, as following changes does.
+func (s *shell) writeNext(o *output, value any, names ...string) error {
+	if o.format == outputYAML {
+		s.printf("---\n")
+	}
+	return s.write(o, value, names...)
+}
+
 // safeJSON writes what is no text as \u escapes: it means the same. Such runes are in strings only, and json has escaped those below 0x20.
 func safeJSON(data []byte) []byte {
 	var b bytes.Buffer
@@ -233,3 +241,6 @@ func cut(text string, n int) string {
 	}
 	return string(runes[:n-3]) + "..."
 }
+
+// clock is the time of day for lines that tell of changes, in UTC as all times are.
+func (s *shell) clock() string { return s.now().UTC().Format(time.TimeOnly) }
