@@ -13,6 +13,7 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 )
@@ -118,12 +119,15 @@ func safeJSON(data []byte) []byte {
 
 // safeYAML turns JSON into YAML in which what is no text is escaped. Only double quotes know escapes, so the strings that need them get such.
 func safeYAML(data []byte) ([]byte, error) {
-	out, err := yaml.JSONToYAML(data)
-	if err != nil || bytes.IndexFunc(out, func(r rune) bool { return !isText(r) && r != '\n' }) < 0 {
-		return out, err
+	if bytes.Equal(safeJSON(data), data) {
+		return yaml.JSONToYAML(data)
+	}
+	var value any
+	if err := utiljson.Unmarshal(data, &value); err != nil {
+		return nil, err
 	}
 	var document yamlv3.Node
-	if err := yamlv3.Unmarshal(out, &document); err != nil {
+	if err := document.Encode(value); err != nil {
 		return nil, err
 	}
 	quote(&document)

@@ -23,8 +23,7 @@ func init() {
 		c := &releasesCommand{shell: s}
 		cmd := &cobra.Command{
 			Use: "releases TRACK", Aliases: []string{"history"}, GroupID: groupSee, Short: "Show the releases of a track, newest first",
-			Long: "Show the releases of a track, newest first: what became of every commit. Those that have run, and are not Quarantined, can run again\n" +
-				"(kubectl stele rollback TRACK --to RELEASE).",
+			Long: "Show the releases of a track, newest first: what became of every commit. Those that were rendered can run again, from their archives.",
 			Example: "  kubectl stele releases shop\n" +
 				"  kubectl stele releases shop -o wide     # full commits and keys, exact times\n" +
 				"  kubectl stele releases shop -w          # a line for each change, until Ctrl-C",

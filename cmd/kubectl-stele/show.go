@@ -207,7 +207,11 @@ func (c *showCommand) findings(p *paragraphs, r *v1alpha1.ImmutableRelease) {
 				place = append(place, each)
 			}
 		}
-		p.line("  "+safe(string(f.Severity)), "%s: %s: %s", f.Gate, strings.Join(append(place, f.Message), ": "), f.Fix)
+		fix := ""
+		if f.Fix != "" {
+			fix = " (" + f.Fix + ")"
+		}
+		p.line("  "+safe(string(f.Severity)), "%s: %s%s", f.Gate, strings.Join(append(place, f.Message), ": "), fix)
 	}
 }
 

@@ -215,7 +215,9 @@ func viewOfTrack(t *v1alpha1.ReleaseTrack, releases []v1alpha1.ImmutableRelease)
 			active = r
 		case waits(r):
 			view := viewOfRelease(r)
-			view.Reason, view.Message = why(r)
+			if view.Reason, view.Message = why(r); view.Message == "" {
+				view.Reason, view.Message = waitsFor(t)
+			}
 			out.Waiting = append(out.Waiting, view)
 		}
 	}
@@ -232,6 +234,14 @@ func viewOfTrack(t *v1alpha1.ReleaseTrack, releases []v1alpha1.ImmutableRelease)
 	return out
 }
 
+// waitsFor says why a release waits of which nothing is said: by the track.
+func waitsFor(t *v1alpha1.ReleaseTrack) (reason, message string) {
+	if t.Spec.Pin != "" {
+		return v1alpha1.PinnedReason, fmt.Sprintf("the track is pinned to %s; kubectl stele resume %s lets it go on", t.Spec.Pin, t.Name)
+	}
+	return v1alpha1.WaitingReason, "it waits for its turn"
+}
+
 func viewOfRelease(r *v1alpha1.ImmutableRelease) releaseView {
 	out := releaseView{Name: r.Name, Commit: r.Spec.Source.Commit, Phase: r.Status.Phase, Run: r.Status.Run,
 		Ready: r.Status.Replicas.Ready, Desired: r.Status.Replicas.Desired}
@@ -242,6 +252,8 @@ func viewOfRelease(r *v1alpha1.ImmutableRelease) releaseView {
 		out.Since = times.Standby
 	case times.Staged != nil:
 		out.Since = times.Staged
+	case times.Created != nil:
+		out.Since = times.Created
 	default:
 		made := metav1.NewMicroTime(r.CreationTimestamp.Time)
 		out.Since = &made
