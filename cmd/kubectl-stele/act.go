@@ -128,13 +128,21 @@ func (a *acting) whoami(ctx context.Context) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-// ask writes a wish: an edit of an object as it was read, with who asks for it. The operator's own writes in between do no harm, but what
-// matters says in words of the object must be as it was: two people who ask at once are told of each other.
+// ask writes a wish, with who asks for it: what the operator does for people is told apart from what it does by itself.
 func ask[T client.Object](ctx context.Context, a *acting, old T, matters func(T) string, edit func(T)) (T, error) {
 	user, err := a.whoami(ctx)
 	if err != nil {
 		return old, err
 	}
+	return write(ctx, a, old, matters, func(next T) {
+		edit(next)
+		annotate(next, v1alpha1.ActorAnnotation, user)
+	})
+}
+
+// write edits an object as it was read. The operator's own writes in between do no harm, but what matters says in words of the object must
+// be as it was: two people who ask at once are told of each other.
+func write[T client.Object](ctx context.Context, a *acting, old T, matters func(T) string, edit func(T)) (T, error) {
 	options := []client.PatchOption{client.FieldOwner(fieldManager)}
 	if a.dryRun == dryRunServer {
 		options = append(options, client.DryRunAll)
@@ -142,7 +150,6 @@ func ask[T client.Object](ctx context.Context, a *acting, old T, matters func(T)
 	for {
 		next := old.DeepCopyObject().(T)
 		edit(next)
-		annotate(next, v1alpha1.ActorAnnotation, user)
 		if a.dryRun == dryRunClient {
 			return next, nil
 		}

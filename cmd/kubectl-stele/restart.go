@@ -6,8 +6,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
@@ -56,7 +61,11 @@ func (a *acting) restart(ctx context.Context, track string) error {
 		return err
 	}
 	if a.wait && a.dryRun == dryRunNone {
+		until := time.Now().Add(a.timeout)
 		if err := a.until(ctx, now.Name, func(s scene) verdict { return restarted(s, value) }, "The restart stays asked for."); err != nil {
+			return err
+		}
+		if err := a.oldRunsEnd(ctx, active.Name, until); err != nil {
 			return err
 		}
 	}
@@ -82,11 +91,43 @@ func restarted(s scene, value string) verdict {
 	if active.Status.Restart != value { // a commit has come instead, or one that failed
 		return verdict{failed: exitf(exitFailed, "the restart was answered by another release; %s takes the traffic: %s", active.Name, orElse(healthOf(active), state(active)))}
 	}
-	v := toRun{release: active.Name, restart: value}.judge(s)
-	if left := active.Status.Replicas.Remaining - active.Status.Replicas.Desired; v.done != "" && left > 0 {
-		return goingOn("run %d of %s takes the traffic, %s; %s more are there, of the run before or of its Jobs", active.Status.Run, active.Name, ready(active), pods(left))
+	return toRun{release: active.Name, restart: value}.judge(s)
+}
+
+// oldRunsEnd waits until the pods of earlier runs of a release are gone. Who may not list pods does not wait.
+func (a *acting) oldRunsEnd(ctx context.Context, name string, until time.Time) error {
+	r, err := a.release(ctx, a.api, name)
+	if err != nil {
+		return err
 	}
-	return v
+	of, err := labels.Parse(fmt.Sprintf("%s=%s,%s!=%d", v1alpha1.ReleaseLabel, r.Name, v1alpha1.RunLabel, r.Status.ActiveRun))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	last := -1
+	for {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
+		err := a.api.List(ctx, &list, client.InNamespace(a.ns), client.MatchingLabelsSelector{Selector: of})
+		switch left := len(list.Items); {
+		case apierrors.IsForbidden(err):
+			a.say("The pods of the run before end now; you have no right to list pods, so this is not followed.")
+			return nil
+		case err == nil && left == 0:
+			a.say("No pod of an earlier run is left.")
+			return nil
+		case err == nil && left != last:
+			last = left
+			a.say("%s of earlier runs of %s left", pods(int32(left)), r.Name)
+		}
+		select {
+		case <-ctx.Done():
+			return exitf(exitTimeout, "pods of earlier runs of %s are not seen to be gone. The operator goes on; %s shows how", r.Name, a.command("status -w"))
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (a *acting) reconcile(ctx context.Context, track string) error {
@@ -99,7 +140,7 @@ func (a *acting) reconcile(ctx context.Context, track string) error {
 	}
 	value := a.token()
 	a.say("Track %s: look at %s now%s", s.track.Name, safe(s.track.Spec.Source.URL), a.dry())
-	now, err := ask(ctx, a, s.track, nothingElse, func(t *v1alpha1.ReleaseTrack) { annotate(t, v1alpha1.ReconcileRequestAnnotation, value) })
+	now, err := write(ctx, a, s.track, nothingElse, func(t *v1alpha1.ReleaseTrack) { annotate(t, v1alpha1.ReconcileRequestAnnotation, value) })
 	if err != nil {
 		return err
 	}
