@@ -25,6 +25,8 @@ import (
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/actors"
+	"github.com/stele-dev/stele/internal/ledger/outbox"
 	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
@@ -115,6 +117,15 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	}
 	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
 	tracks.Floor = opts.floor
+	entries := outbox.New(live, namespace)
+	backlog, err := outbox.NewBacklog(mgr.GetConfig(), namespace, tracks.Clock, outbox.DeadlineOf(mgr.GetClient()))
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(backlog); err != nil {
+		return err
+	}
+	tracks.Ledger, tracks.Backlog, tracks.Actors = entries, backlog, &actors.Store{Client: live, Namespace: namespace}
 	if tracks.Protection, err = guard.Setup(mgr, manifests, namespace); err != nil {
 		return fmt.Errorf("set up the guard: %w", err)
 	}

@@ -36,6 +36,9 @@ var liveKinds = []schema.GroupVersionKind{
 // terminate deletes the workloads of a run in the foreground, so that each is there until its pods are gone, and pods that no
 // workload owns.
 func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey) error {
+	if err := r.intendTermination(ctx, s, key, ""); err != nil {
+		return err
+	}
 	errs := []error{r.deleteWorkloads(ctx, s, func(other release.RunKey, _ release.ObjectKey) bool { return other == key })}
 	hasWorkload := len(s.view.Runs[key].Workloads) > 0
 	for _, p := range s.world.pods {
@@ -63,6 +66,11 @@ func (r *Reconciler) stopRecreate(ctx context.Context, s *scope, keys []release.
 	staging := s.view.Contents[s.plan.Staging]
 	if staging == nil {
 		return nil
+	}
+	for _, key := range keys {
+		if err := r.intendTermination(ctx, s, key, "Recreate"); err != nil {
+			return err
+		}
 	}
 	return r.deleteWorkloads(ctx, s, func(key release.RunKey, object release.ObjectKey) bool {
 		return slices.Contains(keys, key) && slices.Contains(staging.Recreate, object)

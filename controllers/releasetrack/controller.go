@@ -16,6 +16,7 @@ import (
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/actors"
 	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 )
@@ -39,6 +40,12 @@ type Reconciler struct {
 	registries *registries
 	// Protection is what is known of the admission policies; nil: nobody looks after them.
 	Protection Protection
+	// Ledger makes entries of the audit ledger durable; nil: none are made.
+	Ledger Ledger
+	// Actors keeps who wished for what; nil: nobody does.
+	Actors *actors.Store
+	// Backlog says whether entries wait for too long; nil: nobody looks.
+	Backlog Backlog
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.

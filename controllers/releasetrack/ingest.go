@@ -73,6 +73,9 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 		s.track.Status.HeadRelease = head
 		r.noteLeft(s, head, l.found)
 	}
+	if err := r.recordFollowed(ctx, s, l); err != nil {
+		return err
+	}
 	s.track.Status.ObservedRevision, s.track.Status.ObservedURL = l.found.revision.String(), l.request.remote.URL
 	r.noteHistory(s, l)
 	return nil

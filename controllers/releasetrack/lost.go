@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -184,6 +185,9 @@ func (r *Reconciler) recreate(ctx context.Context, s *scope, name string, spec *
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("make release %s again: %w", name, err)
+	}
+	if err := r.record(ctx, record.Restored(rel, "Release", r.about(s))); err != nil {
+		return err
 	}
 	s.memory.forgetRelease(name)
 	s.addRelease(rel)

@@ -39,8 +39,12 @@ func summarize(s *scope, failure error) summary {
 	if p := s.plan.PinProblem; p != nil {
 		return summary{stalled: true, reason: p.Reason, message: p.Message}
 	}
-	if held := s.held(); held != nil {
+	if s.belowFloor != "" {
+		held := s.held()
 		return summary{stalled: true, reason: held.Reason, message: held.Message + "; until then no release is made or started" + servesOn(s)}
+	}
+	if s.behind != nil && s.waitsFor(s.behind.Reason) {
+		return summary{stalled: true, reason: s.behind.Reason, message: s.behind.Message + servesOn(s)}
 	}
 	if sum, ok := summarizeRollout(s); ok {
 		return sum

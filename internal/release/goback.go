@@ -8,12 +8,16 @@ import (
 
 // What people ask for from outside (kubectl stele) follows the rules of the planner, which obeys it.
 
+const purgedForGood = "was purged: its archive is gone for good, and it never runs again"
+
 // CannotRun says why nobody can have a release run by naming it, in words that follow its name; "": nothing that it tells itself. rejected
 // are the commits in spec.rejected of its track.
 func CannotRun(r *v1alpha1.ImmutableRelease, rejected map[string]bool) string {
 	switch {
 	case r == nil:
 		return "does not exist on this track"
+	case IsPurged(r):
+		return purgedForGood
 	case !r.DeletionTimestamp.IsZero():
 		return "is being deleted"
 	case IsRefused(r):

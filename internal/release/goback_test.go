@@ -49,6 +49,7 @@ func TestLastGood(t *testing.T) {
 		"a rejected commit is none":                  {releases: list{retired("a", 1), retired("b", 2, commitOf("bb")), active("c", 3)}, rejected: "bb", want: "a"},
 		"one that was altered is none":               {releases: list{retired("a", 1), retired("b", 2, altered), active("c", 3)}, want: "a"},
 		"one without archive is none":                {releases: list{retired("a", 1), retired("b", 2, withoutArchive), active("c", 3)}, want: "a"},
+		"one that was purged is none":                {releases: list{retired("a", 1), retired("b", 2, forGood), active("c", 3)}, want: "a"},
 		"one that is being deleted is none":          {releases: list{retired("a", 1), retired("b", 2, deleted), active("c", 3)}, want: "a"},
 		"nothing serves: what served last":           {releases: list{retired("a", 1, activatedAgo(3*time.Hour)), retired("b", 2)}, want: "b"},
 		"a new one on its way is none":               {releases: list{retired("a", 1), active("b", 2), staging("c", 3)}, want: "a"},
@@ -113,4 +114,8 @@ func TestWanted(t *testing.T) {
 			}
 		})
 	}
+}
+
+func forGood(r *v1alpha1.ImmutableRelease) {
+	r.Status.Purged = &v1alpha1.ReleasePurge{Intended: *ago(time.Minute)}
 }

@@ -1,0 +1,85 @@
+// Package outbox makes entries of the audit ledger durable before anything else happens: each is an immutable ConfigMap of the operator's namespace until the
+// writer of the log has it.
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/entry"
+)
+
+const (
+	// remembered is how many keys this process knows it has written: a step that is repeated writes nothing. One that is forgotten is written once more, and
+	// dropped by the writer.
+	remembered = 1 << 14
+	// parallel writes of one call.
+	parallel = 8
+)
+
+// Outbox writes entries.
+type Outbox struct {
+	client    client.Client
+	namespace string
+	written   *lru.Cache[string, struct{}]
+}
+
+// New makes the outbox of a namespace. The client has no cache.
+func New(c client.Client, namespace string) *Outbox {
+	written, err := lru.New[string, struct{}](remembered)
+	if err != nil {
+		panic(err) // the size is positive
+	}
+	return &Outbox{client: c, namespace: namespace, written: written}
+}
+
+// Record makes entries durable. When it returns without an error, all of them are in the outbox, or have been in the log for long.
+func (o *Outbox) Record(ctx context.Context, entries ...entry.Entry) error {
+	if len(entries) == 1 {
+		return o.write(ctx, entries[0])
+	}
+	errs := make([]error, len(entries))
+	slots := make(chan struct{}, parallel)
+	var wg sync.WaitGroup
+	for i := range entries {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			errs[i] = o.write(ctx, entries[i])
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (o *Outbox) write(ctx context.Context, e entry.Entry) error {
+	id := entry.ID(e.Key)
+	if o.written.Contains(id) {
+		return nil
+	}
+	data, err := entry.Encode(e)
+	if err != nil {
+		return fmt.Errorf("audit ledger: %w", err)
+	}
+	waiting := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: entry.OutboxName(e.Key), Labels: map[string]string{v1alpha1.OutboxLabel: v1alpha1.OutboxEntry}},
+		Immutable:  ptr.To(true),
+		Data:       map[string]string{v1alpha1.OutboxKey: string(data)},
+	}
+	if err := o.client.Create(ctx, waiting); err != nil && !apierrors.IsAlreadyExists(err) {
+		return kube.Classify(err, fmt.Sprintf("audit ledger: entry %s", e))
+	}
+	o.written.Add(id, struct{}{})
+	return nil
+}
