@@ -126,7 +126,9 @@ func (e *erasing) eraseBatch(ctx context.Context, ledger *v1alpha1.AuditLedger, 
 		return ledger, exitf(exitRefused, "another erasure is asked for already, and not done yet. Wait, and ask again; if it stays, does the operator run? kubectl -n %s get pods", e.operator)
 	}
 	e.say("Erase who acted in %s%s", entries(len(ids)), e.dry())
-	matters := func(l *v1alpha1.AuditLedger) string { return "erase " + orNone(l.Annotations[v1alpha1.EraseAnnotation]) }
+	matters := func(l *v1alpha1.AuditLedger) string {
+		return "erase " + orNone(l.Annotations[v1alpha1.EraseAnnotation])
+	}
 	next, err := ask(ctx, &e.acting, ledger, matters, func(l *v1alpha1.AuditLedger) { annotate(l, v1alpha1.EraseAnnotation, strings.Join(ids, ",")) })
 	if err != nil || e.dryRun != dryRunNone || !e.wait {
 		return next, err
