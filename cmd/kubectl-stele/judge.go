@@ -97,7 +97,10 @@ func (a toRun) onItsWay(s scene, r *v1alpha1.ImmutableRelease) verdict {
 		return verdict{failed: exitf(exitFailed, "%s: %s", stalled.Reason, safe(stalled.Message))}
 	}
 	if release.IsStaging(r) {
-		return goingOn("%s is %s, run %d, %s: %s", r.Name, release.Phase(r), r.Status.Run, ready(r), orElse(healthOf(r), orElse(why, "it is being started")))
+		return goingOn("%s is %s, run %d: %s", r.Name, release.Phase(r), r.Status.Run, orElse(healthOf(r), orElse(why, "it is being started")))
+	}
+	if r.Status.ActiveRun > 0 {
+		return goingOn("%s takes the traffic, %s", r.Name, ready(r))
 	}
 	return goingOn("%s is %s: %s", r.Name, release.Phase(r), orElse(why, "it is next"))
 }
@@ -119,11 +122,8 @@ func ending(s scene, a toRun) []string {
 		left := r.Status.Replicas.Remaining
 		phase := release.Phase(r)
 		stuck := apimeta.FindStatusCondition(r.Status.Conditions, v1alpha1.StalledCondition)
-		switch {
-		case r.Name == a.release:
-		case r.Name == a.from && (left > 0 || r.Status.ActiveRun > 0 || phase == v1alpha1.PhaseDraining):
-		case phase == v1alpha1.PhaseDraining && stuck == nil:
-		default:
+		replaced := r.Name == a.from && (left > 0 || r.Status.ActiveRun > 0 || phase == v1alpha1.PhaseDraining)
+		if r.Name == a.release || !replaced && (phase != v1alpha1.PhaseDraining || stuck != nil) {
 			continue
 		}
 		line := fmt.Sprintf("%s is %s: %s", r.Name, phase, pods(left)+" left")
@@ -137,8 +137,10 @@ func ending(s scene, a toRun) []string {
 	return out
 }
 
+// ready counts the pods that serve; those of a run that ends are ready for a while too.
 func ready(r *v1alpha1.ImmutableRelease) string {
-	return fmt.Sprintf("%d of %s ready", r.Status.Replicas.Ready, pods(r.Status.Replicas.Desired))
+	c := r.Status.Replicas
+	return fmt.Sprintf("%d of %s ready", min(c.Ready, c.Desired), pods(c.Desired))
 }
 
 func pods(n int32) string {

@@ -54,7 +54,7 @@ func (p *progress) tell(v verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, line := range v.lines {
-		if !slices.Contains(p.lines, line) {
+		if line != notSeen && !slices.Contains(p.lines, line) {
 			p.line(line)
 		}
 	}
