@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/config/crd"
 	"github.com/stele-dev/stele/controllers/breakglass"
 	"github.com/stele-dev/stele/controllers/guard"
 	"github.com/stele-dev/stele/controllers/releasetrack"
@@ -38,16 +39,9 @@ var version = "dev"
 //go:embed config/admission/*.yaml config/crd/bases/*.yaml
 var manifests embed.FS
 
-// trackCRD says what a ReleaseTrack may hold, to those who have no cluster to ask.
-const trackCRD = "config/crd/bases/stele.dev_releasetracks.yaml"
-
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "render" {
-		crd, err := manifests.ReadFile(trackCRD)
-		if err != nil {
-			panic(err) // the build puts it there
-		}
-		os.Exit(dryrun.Command{CRD: crd, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+		os.Exit(dryrun.Command{CRD: crd.ReleaseTrack, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
 	}
 	opts := options{}
 	opts.register(pflag.CommandLine)

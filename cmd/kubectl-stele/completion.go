@@ -177,11 +177,11 @@ func init() {
 		return &cobra.Command{
 			Use: "completion " + strings.Join(shells, "|"), GroupID: groupOther, Short: "Write the script that completes commands and names in a shell",
 			Long: "Write the script that completes commands, flags and names of tracks, releases and commits.\n\n" +
-				"For 'kubectl stele', kubectl asks a program of the name " + helperName + " in PATH, which 'completion kubectl' writes; the completion of\n" +
-				"kubectl itself must be set up (kubectl completion --help). The other scripts are for who types kubectl-stele.",
-			Example: "  # kubectl stele <TAB>\n" +
+				"For its plugins, kubectl asks a program in PATH: here " + helperName + ", which 'completion kubectl' writes. The completion of kubectl\n" +
+				"itself must be set up, see kubectl completion --help. The other scripts are for who types kubectl-stele.",
+			Example: "  # as a plugin of kubectl\n" +
 				"  kubectl stele completion kubectl > ~/.local/bin/" + helperName + " && chmod +x ~/.local/bin/" + helperName + "\n\n" +
-				"  # kubectl-stele <TAB>, in bash\n" +
+				"  # alone, in bash\n" +
 				"  source <(kubectl-stele completion bash)",
 			Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: shells,
 			RunE: func(cmd *cobra.Command, args []string) error {

@@ -71,7 +71,7 @@ func (s *shell) explain(err error) (int, string) {
 		return exitRefused, "You must be logged in to the server (" + err.Error() + ")\nkubectl auth whoami says who you are; renew your credentials, or choose others with --context."
 	case apierrors.IsInvalid(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return exitRefused, err.Error()
-	case clientcmd.IsContextNotFound(err):
+	case clientcmd.IsContextNotFound(err), noContext.MatchString(err.Error()):
 		return exitFailed, err.Error() + "\nkubectl config get-contexts lists them."
 	case clientcmd.IsEmptyConfig(err):
 		return exitFailed, err.Error() + "\nName a file with --kubeconfig or in the environment variable KUBECONFIG."
@@ -82,6 +82,9 @@ func (s *shell) explain(err error) (int, string) {
 	}
 	return exitFailed, err.Error()
 }
+
+// noContext is what the loader of kubeconfigs says of a context that it was asked for by name.
+var noContext = regexp.MustCompile(`^context ".*" does not exist$`)
 
 const whichCluster = "\nkubectl config current-context says which cluster is meant; choose another with --context or --kubeconfig."
 

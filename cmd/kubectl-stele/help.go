@@ -14,7 +14,10 @@ import (
 )
 
 // plugin is how kubectl calls this program, and how texts do; help shows what people have typed instead.
-const plugin = "kubectl stele"
+const (
+	plugin = "kubectl stele"
+	alone  = "kubectl-stele"
+)
 
 // mainFlags are the flags of every command that its help shows. The others are those of kubectl, see the command options.
 var mainFlags = []string{"namespace", "context", "kubeconfig", "request-timeout"}
@@ -22,17 +25,12 @@ var mainFlags = []string{"namespace", "context", "kubeconfig", "request-timeout"
 // calledAs is what people typed. kubectl starts its plugins by their full path, as found in PATH; who types the name of this program does so
 // without a path, or with another one.
 func calledAs(program string) string {
-	base := strings.TrimSuffix(filepath.Base(program), ".exe")
-	if base != "kubectl-stele" {
-		return base
+	if filepath.IsAbs(program) {
+		if found, err := exec.LookPath(alone); err == nil && found == program {
+			return plugin
+		}
 	}
-	if !filepath.IsAbs(program) {
-		return base
-	}
-	if found, err := exec.LookPath("kubectl-stele"); err != nil || found != program {
-		return base
-	}
-	return plugin
+	return alone
 }
 
 // help tells what a command does and how it is used.

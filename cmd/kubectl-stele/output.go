@@ -13,6 +13,7 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 )
@@ -91,6 +92,14 @@ func (s *shell) write(o *output, value any, names ...string) error {
 	return err
 }
 
+// writeNext writes one of several values that come one after the other, as following changes does.
+func (s *shell) writeNext(o *output, value any, names ...string) error {
+	if o.format == outputYAML {
+		s.printf("---\n")
+	}
+	return s.write(o, value, names...)
+}
+
 // safeJSON writes what is no text as \u escapes: it means the same. Such runes are in strings only, and json has escaped those below 0x20.
 func safeJSON(data []byte) []byte {
 	var b bytes.Buffer
@@ -110,12 +119,15 @@ func safeJSON(data []byte) []byte {
 
 // safeYAML turns JSON into YAML in which what is no text is escaped. Only double quotes know escapes, so the strings that need them get such.
 func safeYAML(data []byte) ([]byte, error) {
-	out, err := yaml.JSONToYAML(data)
-	if err != nil || bytes.IndexFunc(out, func(r rune) bool { return !isText(r) && r != '\n' }) < 0 {
-		return out, err
+	if bytes.Equal(safeJSON(data), data) {
+		return yaml.JSONToYAML(data)
+	}
+	var value any
+	if err := utiljson.Unmarshal(data, &value); err != nil {
+		return nil, err
 	}
 	var document yamlv3.Node
-	if err := yamlv3.Unmarshal(out, &document); err != nil {
+	if err := document.Encode(value); err != nil {
 		return nil, err
 	}
 	quote(&document)
@@ -233,3 +245,6 @@ func cut(text string, n int) string {
 	}
 	return string(runes[:n-3]) + "..."
 }
+
+// clock is the time of day for lines that tell of changes, in UTC as all times are.
+func (s *shell) clock() string { return s.now().UTC().Format(time.TimeOnly) }

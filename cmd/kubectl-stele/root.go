@@ -86,6 +86,12 @@ func newRoot(s *shell) *cobra.Command {
 	root.SetOut(s.Out)
 	root.SetErr(s.ErrOut)
 	s.flags.AddFlags(root.PersistentFlags())
+	for name, text := range map[string]string{
+		"namespace": "namespace to look in; that of the context if left out", "context": "context of the kubeconfig to use", "kubeconfig": "kubeconfig file to use",
+		"request-timeout": "longest time for one request, e.g. 10s; 0: no limit",
+	} {
+		root.PersistentFlags().Lookup(name).Usage = text
+	}
 	root.AddGroup(&cobra.Group{ID: groupSee, Title: "See:"}, &cobra.Group{ID: groupAct, Title: "Act:"},
 		&cobra.Group{ID: groupProve, Title: "Prove:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
