@@ -21,6 +21,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/config/crd"
+	"github.com/stele-dev/stele/controllers/auditledger"
 	"github.com/stele-dev/stele/controllers/breakglass"
 	"github.com/stele-dev/stele/controllers/guard"
 	"github.com/stele-dev/stele/controllers/releasetrack"
@@ -119,14 +120,20 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err := mgr.Add(backlog); err != nil {
 		return err
 	}
-	tracks.Ledger, tracks.Backlog, tracks.Actors = entries, backlog, &actors.Store{Client: live, Namespace: namespace}
+	who := &actors.Store{Client: live, Namespace: namespace}
+	tracks.Ledger, tracks.Backlog, tracks.Actors = entries, backlog, who
+	if err := auditledger.New(mgr, entries, who).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the ledger controller: %w", err)
+	}
 	if tracks.Protection, err = guard.Setup(mgr, manifests, namespace); err != nil {
 		return fmt.Errorf("set up the guard: %w", err)
 	}
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}
-	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
+	grants := breakglass.New(mgr)
+	grants.Ledger, grants.Actors = entries, tracks.Actors
+	if err := grants.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
 	hooks := opts.webhook
@@ -151,7 +158,7 @@ func operatorNamespace(flag string) (string, error) {
 
 // findKinds says what to do when the cluster does not know our kinds. Without, the caches would wait for them for minutes.
 func findKinds(c client.Client) error {
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind, v1alpha1.AuditLedgerKind} {
 		gk := v1alpha1.GroupVersion.WithKind(kind).GroupKind()
 		_, err := c.RESTMapper().RESTMapping(gk, v1alpha1.GroupVersion.Version)
 		switch {

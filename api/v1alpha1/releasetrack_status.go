@@ -5,6 +5,7 @@ import (
 )
 
 // ReleaseTrackStatus is what the operator has seen and done last.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.purged) || has(self.purged)",message="what was purged stays so"
 type ReleaseTrackStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
@@ -66,6 +67,7 @@ type ReleaseTrackStatus struct {
 	// lastPurge is what became of the annotation stele.dev/purge that was looked at last.
 	// +optional
 	LastPurge *PurgeAnswer `json:"lastPurge,omitempty"`
+
 	// rejected echoes spec.rejected as it was last recorded in the audit ledger.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=100

@@ -16,8 +16,8 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 )
 
-// operatorNamespace is where the operator is installed, unless somebody has changed that.
-const operatorNamespace = "stele-system"
+// operatorIn is where the operator is installed, unless somebody has changed that.
+const operatorIn = "stele-system"
 
 // fieldManager is who writes the wishes of people. What Git keeps of a track leaves them out, so that no sync takes them away.
 const fieldManager = "stele-oncall"
@@ -177,7 +177,7 @@ func (a *acting) role(err error, obj client.Object) error {
 	if _, ok := obj.(*v1alpha1.ReleaseTrack); !ok {
 		return err
 	}
-	return exitf(exitRefused, "%w%s\nThe ClusterRole stele-oncall lets people roll back, promote and reject, stele-edit also all the rest: ask for one of them in namespace %s.",
+	return exitf(exitRefused, "%w%s\nThe ClusterRole stele-oncall lets people roll back, promote and reject, stele-purge purge, and stele-edit do all the rest: ask for the one that you need in namespace %s.",
 		err, rightNeeded(err), a.ns)
 }
 

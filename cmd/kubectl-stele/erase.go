@@ -25,14 +25,14 @@ func init() {
 			Use: "erase [ENTRY...]", Short: "Erase who acted in entries of the log",
 			Long: "Erase who acted in entries of the log: the log itself is not changed, all its proofs hold, and an entry says that it was done. " +
 				"An entry is named by its key, or by the 32 hex digits of its id.\n\n" +
-				"This cannot be taken back. It needs the verb erase on auditledgers; --actor also the right to list Secrets in the namespace of the operator.",
+				"This cannot be taken back. It needs the ClusterRole stele-privacy; --actor also the right to list Secrets in the namespace of the operator.",
 			Example: "  kubectl stele audit erase --actor jane@example.eu --dry-run=client    # where does the name stand?\n" +
 				"  kubectl stele audit erase --actor jane@example.eu",
 			RunE: func(cmd *cobra.Command, args []string) error { return e.erase(cmd.Context(), args) },
 		})
 		cmd.GroupID = ""
 		cmd.Flags().StringVar(&e.user, "actor", "", "erase this user from all entries, by the name that the cluster knows it by")
-		cmd.Flags().StringVar(&e.operator, "operator-namespace", operatorNamespace, "namespace of the operator")
+		e.operator = operatorNamespace(cmd)
 		return cmd
 	})
 }
@@ -40,7 +40,8 @@ func init() {
 // erasing is the command with its flags.
 type erasing struct {
 	acting
-	user, operator string
+	user     string
+	operator *string
 }
 
 // maxErased is how many entries one wish names (see EraseAnnotation).
@@ -60,7 +61,7 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 			return err
 		}
 		if ids = found; len(ids) == 0 {
-			e.say("Nothing is kept of this user beside the log, in namespace %s.", e.operator)
+			e.say("Nothing is kept of this user beside the log, in namespace %s.", *e.operator)
 			return nil
 		}
 	}
@@ -99,7 +100,7 @@ func entryIDs(words []string) []string {
 func (e *erasing) entriesOf(ctx context.Context) ([]string, error) {
 	var out []string
 	var secrets corev1.SecretList
-	if err := e.api.List(ctx, &secrets, client.InNamespace(e.operator), client.MatchingLabels{v1alpha1.ActorLabel: v1alpha1.ActorOfEntry}); err != nil {
+	if err := e.api.List(ctx, &secrets, client.InNamespace(*e.operator), client.MatchingLabels{v1alpha1.ActorLabel: v1alpha1.ActorOfEntry}); err != nil {
 		if apierrors.IsForbidden(err) {
 			return nil, exitf(exitRefused, "%w%s\nWithout that right, name the entries: those of %s", err, rightNeeded(err), e.command("audit show"))
 		}
@@ -123,7 +124,7 @@ func (e *erasing) entriesOf(ctx context.Context) ([]string, error) {
 // eraseBatch asks for one wish of at most maxErased entries, and waits until the operator has taken it away.
 func (e *erasing) eraseBatch(ctx context.Context, ledger *v1alpha1.AuditLedger, ids []string) (*v1alpha1.AuditLedger, error) {
 	if pending := ledger.Annotations[v1alpha1.EraseAnnotation]; pending != "" {
-		return ledger, exitf(exitRefused, "another erasure is asked for already, and not done yet. Wait, and ask again; if it stays, does the operator run? kubectl -n %s get pods", e.operator)
+		return ledger, exitf(exitRefused, "another erasure is asked for already, and not done yet. Wait, and ask again; if it stays, does the operator run? kubectl -n %s get pods", *e.operator)
 	}
 	e.say("Erase who acted in %s%s", entries(len(ids)), e.dry())
 	matters := func(l *v1alpha1.AuditLedger) string {
@@ -146,7 +147,7 @@ func (e *erasing) eraseBatch(ctx context.Context, ledger *v1alpha1.AuditLedger, 
 		}
 		select {
 		case <-deadline.Done():
-			return next, exitf(exitTimeout, "not seen to be done within %s. It stays asked for; does the operator run? kubectl -n %s get pods", e.timeout, e.operator)
+			return next, exitf(exitTimeout, "not seen to be done within %s. It stays asked for; does the operator run? kubectl -n %s get pods", e.timeout, *e.operator)
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

@@ -126,7 +126,7 @@ func ending(s scene, a toRun) []string {
 		if r.Name == a.release || !replaced && (phase != v1alpha1.PhaseDraining || stuck != nil) {
 			continue
 		}
-		line := fmt.Sprintf("%s is %s: %s", r.Name, phase, pods(left)+" left")
+		line := fmt.Sprintf("%s is %s: %s", r.Name, phase, podCount(left)+" left")
 		if stuck != nil {
 			line += "; " + stuck.Message
 		} else if c := apimeta.FindStatusCondition(r.Status.Conditions, v1alpha1.ReplicasTerminatedCondition); c != nil && c.Reason != v1alpha1.ReplicasRemainReason {
@@ -140,10 +140,10 @@ func ending(s scene, a toRun) []string {
 // ready counts the pods that serve; those of a run that ends are ready for a while too.
 func ready(r *v1alpha1.ImmutableRelease) string {
 	c := r.Status.Replicas
-	return fmt.Sprintf("%d of %s ready", min(c.Ready, c.Desired), pods(c.Desired))
+	return fmt.Sprintf("%d of %s ready", min(c.Ready, c.Desired), podCount(c.Desired))
 }
 
-func pods(n int32) string {
+func podCount(n int32) string {
 	if n == 1 {
 		return "1 pod"
 	}

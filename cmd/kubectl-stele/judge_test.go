@@ -59,18 +59,18 @@ func with(c metav1.Condition) func(*v1alpha1.ImmutableRelease) {
 func TestWhatIsSaidOfARollback(t *testing.T) {
 	asked := toRun{release: releaseID("a"), from: releaseID("b"), generation: 7, field: "pin"}
 	pin := pinnedTo("a")
-	back := func(pods int32) func(*v1alpha1.ImmutableRelease) { return ended(pods, v1alpha1.OutcomeRolledBack) }
+	back := func(pods int32) func(*v1alpha1.ImmutableRelease) { return replaced(pods, v1alpha1.OutcomeRolledBack) }
 	unhealthy := with(says(v1alpha1.HealthyCondition, false, "Progressing", "Deployment web: 0 of 2 replicas ready"))
 	cases := map[string]struct {
 		s    scene
 		want judged
 	}{
 		"the operator has not seen it": {
-			onTrack(both(pin, func(t *v1alpha1.ReleaseTrack) { t.Status.ObservedGeneration = 6 }), rel("a", 1, serving), rel("b", 2, ended(0, ""))), judged{line: notSeen}},
+			onTrack(both(pin, func(t *v1alpha1.ReleaseTrack) { t.Status.ObservedGeneration = 6 }), rel("a", 1, serving), rel("b", 2, replaced(0, ""))), judged{line: notSeen}},
 		"it is being staged": {onTrack(pin, rel("a", 1, begun, unhealthy), rel("b", 2, serving)), judged{line: "Staging, run 1: Deployment web: 0 of 2 replicas ready"}},
 		"it is next, and the cluster refuses it": {onTrack(both(pin, func(t *v1alpha1.ReleaseTrack) {
 			t.Status.Conditions = []metav1.Condition{says(v1alpha1.ReadyCondition, false, "QuotaExceeded", "release: no room")}
-		}), rel("a", 1, ended(0, "")), rel("b", 2, serving)), judged{line: "shop-aaaaaaaaaa is Retired: release: no room"}},
+		}), rel("a", 1, replaced(0, "")), rel("b", 2, serving)), judged{line: "shop-aaaaaaaaaa is Retired: release: no room"}},
 		"it serves, and the old one still does": {
 			onTrack(both(pin, func(t *v1alpha1.ReleaseTrack) { t.Status.ActiveRelease = releaseID("a") }), rel("a", 1, serving), rel("b", 2, serving)), judged{line: "2 pods left"}},
 		"the track has not said so yet": {
@@ -86,8 +86,8 @@ func TestWhatIsSaidOfARollback(t *testing.T) {
 			judged{line: "run 2"}},
 		"somebody takes the pin away": {onTrack(nil, rel("a", 1, begun), rel("b", 2, serving)), judged{failed: "somebody else has changed spec.pin", code: exitRefused}},
 		"somebody pins another":       {onTrack(pinnedTo("c"), rel("a", 1, begun), rel("b", 2, serving)), judged{failed: releaseID("c"), code: exitRefused}},
-		"the archive is gone":         {onTrack(both(pin, stuck("ArchiveMissing", "spec.pin: no archive")), rel("a", 1, ended(0, "")), rel("b", 2, serving)), judged{failed: "no archive", code: exitRefused}},
-		"it did not get healthy":      {onTrack(both(pin, stuck("ReleaseFailed", "web is not ready")), rel("a", 1, ended(0, "")), rel("b", 2, serving)), judged{failed: "web is not ready", code: exitFailed}},
+		"the archive is gone":         {onTrack(both(pin, stuck("ArchiveMissing", "spec.pin: no archive")), rel("a", 1, replaced(0, "")), rel("b", 2, serving)), judged{failed: "no archive", code: exitRefused}},
+		"it did not get healthy":      {onTrack(both(pin, stuck("ReleaseFailed", "web is not ready")), rel("a", 1, replaced(0, "")), rel("b", 2, serving)), judged{failed: "web is not ready", code: exitFailed}},
 		"the release is gone":         {onTrack(pin, rel("b", 2, serving)), judged{failed: "is gone", code: exitFailed}},
 		"the track is being deleted": {onTrack(both(pin, func(t *v1alpha1.ReleaseTrack) { t.DeletionTimestamp = &metav1.Time{Time: micro(1).Time} }), rel("a", 1, serving)),
 			judged{failed: "being deleted", code: exitFailed}},
@@ -113,7 +113,7 @@ func TestWhatIsSaidOfAPromotion(t *testing.T) {
 	}
 	judged{line: "Staging"}.check(t, asked.judge(onTrack(promoted(false), rel("a", 1, serving), rel("b", 2, begun))))
 	judged{failed: "has not taken the traffic", code: exitFailed}.check(t, asked.judge(onTrack(promoted(true), rel("a", 1, serving), rel("b", 2, failed))))
-	judged{done: "takes the traffic"}.check(t, asked.judge(onTrack(promoted(true), rel("a", 1, ended(0, "")), rel("b", 2, serving))))
+	judged{done: "takes the traffic"}.check(t, asked.judge(onTrack(promoted(true), rel("a", 1, replaced(0, "")), rel("b", 2, serving))))
 }
 
 func TestWhatIsSaidOfTheRest(t *testing.T) {
@@ -169,22 +169,22 @@ func TestWhatIsSaidOfTheRest(t *testing.T) {
 		"the track is made anew": {looked(onTrack(looking("x", "x", fetched)), "another", "x"), judged{failed: "made anew", code: exitFailed}},
 
 		"rejected, and gives way":  {rejectedNow(onTrack(both(rejecting, target("a")), rel("a", 1, begun), rel("b", 2, serving)), 7, commitID("b"), false), judged{line: "shop-aaaaaaaaaa is Staging"}},
-		"rejected, and is ending":  {rejectedNow(onTrack(both(rejecting, target("a")), rel("a", 1, serving), rel("b", 2, ended(1, ""))), 7, commitID("b"), false), judged{line: "Draining: 1 pod left"}},
-		"rejected, and gone":       {rejectedNow(onTrack(both(rejecting, target("a")), rel("a", 1, serving), rel("b", 2, ended(0, ""))), 7, commitID("b"), false), judged{done: "does not run, and will not"}},
+		"rejected, and is ending":  {rejectedNow(onTrack(both(rejecting, target("a")), rel("a", 1, serving), rel("b", 2, replaced(1, ""))), 7, commitID("b"), false), judged{line: "Draining: 1 pod left"}},
+		"rejected, and gone":       {rejectedNow(onTrack(both(rejecting, target("a")), rel("a", 1, serving), rel("b", 2, replaced(0, ""))), 7, commitID("b"), false), judged{done: "does not run, and will not"}},
 		"rejected, without a way":  {rejectedNow(onTrack(both(rejecting, target("b")), rel("b", 2, serving)), 7, commitID("b"), false), judged{failed: "serves on", code: exitFailed}},
 		"taken back by another":    {rejectedNow(onTrack(nil, rel("b", 2, serving)), 7, commitID("b"), false), judged{failed: "somebody has taken", code: exitRefused}},
 		"taken back, as was asked": {rejectedNow(onTrack(nil, rel("b", 2, serving)), 7, commitID("b"), true), judged{done: "can run again"}},
 
 		"resumed, and goes on":      {resumed(onTrack(target("b"), rel("a", 1, serving), rel("b", 2, begun)), 7), judged{line: "shop-bbbbbbbbbb is Staging"}},
-		"resumed, and done":         {resumed(onTrack(target("b"), rel("a", 1, ended(0, "")), rel("b", 2, serving)), 7), judged{done: "takes the traffic"}},
+		"resumed, and done":         {resumed(onTrack(target("b"), rel("a", 1, replaced(0, "")), rel("b", 2, serving)), 7), judged{done: "takes the traffic"}},
 		"resumed, pinned again":     {resumed(onTrack(both(target("b"), pinnedTo("a")), rel("b", 2, serving)), 7), judged{failed: "somebody has pinned", code: exitRefused}},
 		"suspended, one on its way": {suspended(onTrack(nil, rel("a", 1, serving), rel("b", 2, begun)), 7), judged{done: "is on its way still"}},
 
-		"a purge is not seen":         {asked.judge(onTrack(nil, rel("a", 1, ended(0, "")))), judged{line: notSeen}},
-		"a purge is under way":        {asked.judge(onTrack(nil, rel("a", 1, ended(0, ""), purged(nil)))), judged{line: "is being deleted"}},
-		"a purge is done":             {asked.judge(onTrack(nil, rel("a", 1, ended(0, ""), purged(micro(30))))), judged{done: "deleted for good"}},
+		"a purge is not seen":         {asked.judge(onTrack(nil, rel("a", 1, replaced(0, "")))), judged{line: notSeen}},
+		"a purge is under way":        {asked.judge(onTrack(nil, rel("a", 1, replaced(0, ""), purged(nil)))), judged{line: "is being deleted"}},
+		"a purge is done":             {asked.judge(onTrack(nil, rel("a", 1, replaced(0, ""), purged(micro(30))))), judged{done: "deleted for good"}},
 		"a purge is refused":          {asked.judge(onTrack(purging(refusal), rel("a", 1, serving))), judged{failed: "it takes the traffic", code: exitRefused}},
-		"an old refusal is no answer": {toPurge{release: releaseID("a"), after: micro(20).Time}.judge(onTrack(purging(refusal), rel("a", 1, ended(0, "")))), judged{line: notSeen}},
+		"an old refusal is no answer": {toPurge{release: releaseID("a"), after: micro(20).Time}.judge(onTrack(purging(refusal), rel("a", 1, replaced(0, "")))), judged{line: notSeen}},
 		"purged, and gone":            {asked.judge(onTrack(purging(nil, releaseID("a")))), judged{done: "was purged, and is gone"}},
 		"gone, and not purged":        {asked.judge(onTrack(nil)), judged{failed: "nothing says that it was purged", code: exitFailed}},
 	}

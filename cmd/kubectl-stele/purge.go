@@ -21,7 +21,7 @@ func init() {
 			Long: "Delete the archive of a release for good, because of what it holds. The release never runs again, nor does any other of its commit; it stays as a record without content, " +
 				"and the ledger says that it was purged.\n\n" +
 				"A release that takes the traffic, or is on its way, is not purged: go back to another first. Git still holds what was committed: change the secret wherever it is used. " +
-				"This cannot be taken back. It needs the verb purge on releasetracks in the namespace.",
+				"This cannot be taken back. It needs the ClusterRole stele-purge in the namespace.",
 			Example: "  kubectl stele purge shop-7c5bcc8a41 -n shop --dry-run=server    # may I, and can it be?\n" +
 				"  kubectl stele purge shop-7c5bcc8a41 -n shop",
 			Args:              cobra.ExactArgs(1),

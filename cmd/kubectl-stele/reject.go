@@ -165,7 +165,7 @@ func rejectedNow(s scene, generation int64, commit string, undo bool) verdict {
 		if target != nil && r.Status.ActiveRun > 0 {
 			return toRun{release: target.Name, from: r.Name, generation: generation}.judge(s)
 		}
-		return goingOn("%s is %s: %s left", r.Name, release.Phase(r), pods(r.Status.Replicas.Remaining))
+		return goingOn("%s is %s: %s left", r.Name, release.Phase(r), podCount(r.Status.Replicas.Remaining))
 	}
 	return verdict{done: fmt.Sprintf("Commit %s does not run, and will not.", commit)}
 }

@@ -120,7 +120,7 @@ func (a *acting) oldRunsEnd(ctx context.Context, name string, until time.Time) e
 			return nil
 		case err == nil && left != last:
 			last = left
-			a.say("%s of earlier runs of %s left", pods(int32(left)), r.Name)
+			a.say("%s of earlier runs of %s left", podCount(int32(left)), r.Name)
 		}
 		select {
 		case <-ctx.Done():

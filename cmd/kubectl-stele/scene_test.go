@@ -43,8 +43,8 @@ func serving(r *v1alpha1.ImmutableRelease) {
 // begun has a first run that takes no traffic yet.
 func begun(r *v1alpha1.ImmutableRelease) { r.Status.Run, r.Status.Times.Staged = 1, micro(40) }
 
-// ended took the traffic, and so many pods of it are left.
-func ended(pods int32, outcome v1alpha1.ReleaseOutcome) func(*v1alpha1.ImmutableRelease) {
+// replaced took the traffic, and so many pods of it are left.
+func replaced(pods int32, outcome v1alpha1.ReleaseOutcome) func(*v1alpha1.ImmutableRelease) {
 	return func(r *v1alpha1.ImmutableRelease) {
 		serving(r)
 		r.Status.ActiveRun, r.Status.Outcome, r.Status.Times.Superseded = 0, outcome, micro(30)
@@ -168,7 +168,7 @@ func TestToPin(t *testing.T) {
 		begun(r)
 		r.Status.Outcome, r.Status.Times.Superseded = v1alpha1.OutcomeProgressDeadlineExceeded, micro(50)
 	}
-	superseded := ended(0, v1alpha1.OutcomeSuperseded)
+	superseded := replaced(0, v1alpha1.OutcomeSuperseded)
 	cases := map[string]struct {
 		s    scene
 		to   string
@@ -177,7 +177,7 @@ func TestToPin(t *testing.T) {
 	}{
 		"the last good one":                                {s: onTrack(nil, rel("a", 1, superseded), rel("b", 2, serving)), want: "a"},
 		"nothing came before":                              {s: onTrack(nil, rel("b", 2, serving)), code: exitRefused},
-		"somebody has gone back already, and it runs":      {s: onTrack(pinnedTo("b"), rel("a", 1, superseded), rel("b", 2, serving), rel("c", 3, ended(0, v1alpha1.OutcomeRolledBack))), want: "b"},
+		"somebody has gone back already, and it runs":      {s: onTrack(pinnedTo("b"), rel("a", 1, superseded), rel("b", 2, serving), rel("c", 3, replaced(0, v1alpha1.OutcomeRolledBack))), want: "b"},
 		"somebody has gone back already, it is on its way": {s: onTrack(pinnedTo("b"), rel("a", 1, superseded), rel("b", 2, begun), rel("c", 3, serving)), want: "b"},
 		"what is pinned has failed":                        {s: onTrack(pinnedTo("b"), rel("a", 1, superseded), rel("b", 2, failing), rel("c", 3, serving)), want: "a"},
 		"what is pinned does not exist":                    {s: onTrack(pinnedTo("f"), rel("a", 1, superseded), rel("b", 2, serving)), want: "a"},
@@ -201,7 +201,7 @@ func TestToPin(t *testing.T) {
 
 func TestAfterwards(t *testing.T) {
 	manual := func(t *v1alpha1.ReleaseTrack) { t.Spec.Rollout.Promotion = v1alpha1.PromotionManual }
-	back := ended(0, v1alpha1.OutcomeRolledBack)
+	back := replaced(0, v1alpha1.OutcomeRolledBack)
 	cases := map[string]struct {
 		s    scene
 		want string
@@ -227,7 +227,7 @@ func TestConsequence(t *testing.T) {
 		after.track.Spec.Rejected = []string{commitID(letter)}
 		return after
 	}
-	superseded := ended(0, v1alpha1.OutcomeSuperseded)
+	superseded := replaced(0, v1alpha1.OutcomeSuperseded)
 	cases := map[string]struct {
 		letter, want string
 		s            scene

@@ -72,7 +72,7 @@ func (p *progress) silent() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.lines) == 0 || slices.Contains(p.lines, notSeen) {
-		p.line(notSeen + ". Does it run? kubectl -n " + operatorNamespace + " get pods")
+		p.line(notSeen + ". Does it run? kubectl -n " + operatorIn + " get pods")
 	}
 }
 

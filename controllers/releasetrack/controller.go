@@ -94,6 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // time: nothing about Git, not even its Secret, nor a release that cannot be written, holds up a rollback. A step that failed does
 // not hold up the look, whose commit may be what mends it.
 func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
+	purged := r.takePurge(ctx, s)
 	lost := r.mendLost(ctx, s)
 	taken := r.takeIn(ctx, s)
 	err := r.proceed(ctx, s)
@@ -101,7 +102,7 @@ func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
 		err = r.mendBroken(ctx, s)
 	}
 	r.lookWhenDue(ctx, s)
-	return errors.Join(lost, taken, err)
+	return errors.Join(purged, lost, taken, err)
 }
 
 // proceed plans and acts until the plan has nothing new to do. A step is done once in a reconcile: what it caused is seen when
@@ -158,6 +159,9 @@ func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Resu
 	conflict := apierrors.IsConflict(err)
 	err = ignoreConflict(err)
 	statusErr := r.writeStatus(ctx, s, err)
+	if err == nil && !conflict && statusErr == nil {
+		statusErr = r.takeWishes(ctx, s)
+	}
 	conflict = conflict || apierrors.IsConflict(statusErr)
 	err = errors.Join(err, ignoreConflict(statusErr))
 	if s.look != nil && (err != nil || conflict) {

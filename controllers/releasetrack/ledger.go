@@ -19,6 +19,8 @@ import (
 // Ledger makes entries durable: those of an intent before the act, those of an outcome before the status that says so.
 type Ledger interface {
 	Record(ctx context.Context, entries ...entry.Entry) error
+	// Known reports whether this process has made the entry of a key durable.
+	Known(key string) bool
 }
 
 // Backlog says whether entries wait for too long to get into the log.
@@ -47,6 +49,19 @@ func (r *Reconciler) recordRelease(ctx context.Context, s *scope, rel *v1alpha1.
 		return nil
 	}
 	return r.record(ctx, record.Release(stored, rel, r.about(s))...)
+}
+
+// recordEarly records what has led to a new run, while the cluster is asked whether it may be begun: that there is a release, and what people have wished for.
+func (r *Reconciler) recordEarly(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if r.Ledger == nil {
+		return nil
+	}
+	if s.written[rel.Name].Phase == "" {
+		if err := r.record(ctx, record.Made(rel, r.about(s))); err != nil {
+			return err
+		}
+	}
+	return r.recordTrack(ctx, s)
 }
 
 // intend records what is about to be done to a run.
@@ -79,7 +94,10 @@ func (r *Reconciler) intendTermination(ctx context.Context, s *scope, key releas
 		rel.Namespace, rel.Name, rel.UID = s.track.Namespace, key.Release, s.track.UID
 		return r.intend(ctx, s, entry.TerminationIntended, rel, key.Run, reason, key.Release)
 	}
-	if reason == "" {
+	switch {
+	case !s.track.DeletionTimestamp.IsZero():
+		reason = string(entry.TrackDeleted)
+	case reason == "":
 		reason = string(rel.Status.Outcome)
 	}
 	return r.intend(ctx, s, entry.TerminationIntended, rel, key.Run, reason, "")
@@ -104,7 +122,7 @@ func (r *Reconciler) nameActor(ctx context.Context, s *scope, entries []entry.En
 		return nil
 	}
 	for i := range entries {
-		if !record.OfPerson(entries[i].Kind) {
+		if !record.OfPerson(entries[i].Kind) || r.Ledger.Known(entries[i].Key) {
 			continue
 		}
 		commitment, err := r.Actors.Commit(ctx, entries[i].Key, actors.Payload{Actor: actor})

@@ -59,8 +59,15 @@ func (s *scope) activeLost() bool {
 // lostNames are the releases that are missed: those that were seen to go, and after a restart those that track or pin name.
 func (s *scope) lostNames() map[string]*v1alpha1.ImmutableRelease {
 	out := s.memory.lostReleases()
+	purged := s.purgedNames()
+	for name := range purged {
+		if out[name] != nil {
+			s.memory.notLost(name) // it is not made again
+			delete(out, name)
+		}
+	}
 	for _, name := range []string{s.track.Status.ActiveRelease, s.track.Spec.Pin} {
-		if _, known := out[name]; !known && s.releases[name] == nil && release.Commit(s.track.Name, name) != "" {
+		if _, known := out[name]; !known && !purged[name] && s.releases[name] == nil && release.Commit(s.track.Name, name) != "" {
 			out[name] = nil
 		}
 	}

@@ -88,7 +88,7 @@ func (r *Reconciler) chained(s *scope) map[string]string {
 	next := map[string]string{}
 	for _, rel := range list {
 		spec := r.loader.vouched(rel.UID)
-		if spec == nil && rel.Spec.Archive == nil && next[rel.Name] != "" && next[rel.Name] == release.SpecDigest(&rel.Spec) {
+		if spec == nil && (rel.Spec.Archive == nil || release.IsPurged(rel)) && next[rel.Name] != "" && next[rel.Name] == release.SpecDigest(&rel.Spec) {
 			spec = &rel.Spec
 		}
 		if spec != nil && spec.Previous != nil {
@@ -101,7 +101,7 @@ func (r *Reconciler) chained(s *scope) map[string]string {
 // readWitness reads the archive of the release after this one, which knows its digest, unless that was done before.
 func (r *Reconciler) readWitness(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) {
 	for _, next := range s.releases {
-		if p := next.Spec.Previous; p != nil && p.Name == rel.Name && next.Spec.Archive != nil && r.loader.checkedAt(next.UID).IsZero() {
+		if p := next.Spec.Previous; p != nil && p.Name == rel.Name && next.Spec.Archive != nil && !release.IsPurged(next) && r.loader.checkedAt(next.UID).IsZero() {
 			_, _ = r.archived(ctx, next) // where it cannot be read, it bears no witness
 		}
 	}

@@ -31,6 +31,8 @@ type scope struct {
 	planned bool
 	// altered are releases that somebody has changed, by name; their spec here is the true one where that is known.
 	altered map[string]bool
+	// purgeHandled: the annotation stele.dev/purge was obeyed, or refused.
+	purgeHandled bool
 	// world is what gather has read besides the view.
 	world world
 	// done are the steps that this reconcile has tried.
@@ -67,6 +69,7 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 	for i := range list.Items {
 		s.addRelease(list.Items[i].DeepCopy())
 	}
+	s.holdToPurges()
 	r.holdToTruth(s)
 	return s, nil
 }

@@ -171,6 +171,9 @@ func summarizeHead(s *scope) (summary, bool) {
 		return summary{}, false
 	}
 	switch {
+	case release.IsPurged(head) && head.Name != s.plan.Active && head.Status.Outcome != v1alpha1.OutcomeNoChange:
+		return summary{stalled: true, reason: v1alpha1.ReleasePurgedReason,
+			message: fmt.Sprintf("release %s of the newest commit was purged, and does not run; make another commit%s", head.Name, servesOn(s))}, true
 	case release.IsRefused(head):
 		return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
 			message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, servesOn(s))}, true

@@ -19,6 +19,8 @@ func PurgeProblem(name string, r *v1alpha1.ImmutableRelease, t Track) string {
 		return "it was purged before"
 	case r == nil:
 		return "there is no release of this name on this track"
+	case r.Spec.Archive == nil:
+		return "it has no archive, because nothing was rendered of it; to keep its commit from ever running, put it into spec.rejected"
 	case !r.DeletionTimestamp.IsZero():
 		return "it is being deleted, and its archive with it; should it be made again, purge it then"
 	case t.Pin == name:

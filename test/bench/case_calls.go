@@ -34,7 +34,11 @@ func (c calls) count(k kind) int {
 func (c calls) by() map[string]int {
 	out := map[string]int{}
 	for _, r := range c {
-		out[r.verb+" "+r.target]++
+		what := r.target
+		if r.kind() == recording {
+			what = "entries of the audit ledger"
+		}
+		out[r.verb+" "+what]++
 	}
 	return out
 }
@@ -184,7 +188,7 @@ func (b *bench) addCalls(what string, runs []calls) {
 		what   string
 		kind   kind
 		budget int
-	}{{"mutating calls", mutating, mutatingBudget}, {"reads", reading, readingBudget}, {"reviews and dry runs", reviewing, 0}} {
+	}{{"mutating calls", mutating, mutatingBudget}, {"reads", reading, readingBudget}, {"reviews and dry runs", reviewing, 0}, {"entries of the audit ledger", recording, 0}} {
 		var counts []float64
 		for _, c := range runs {
 			counts = append(counts, float64(c.count(part.kind)))

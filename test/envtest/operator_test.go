@@ -16,6 +16,7 @@ import (
 
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/actors"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
@@ -38,6 +39,8 @@ type operatorOptions struct {
 	noLoopback bool
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
+	// ledger takes entries; nil: none are made.
+	ledger releasetrack.Ledger
 }
 
 // startOperator starts an operator that ends with the test. It has the rights of config/rbac, those of
@@ -78,6 +81,9 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
+	if opts.ledger != nil {
+		tracks.Ledger, tracks.Actors = opts.ledger, &actors.Store{Client: live, Namespace: operatorNamespace}
+	}
 	if opts.checkEvery > 0 {
 		tracks.CheckEvery = opts.checkEvery
 	}

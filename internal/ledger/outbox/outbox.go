@@ -4,9 +4,7 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -20,13 +18,9 @@ import (
 	"github.com/stele-dev/stele/internal/ledger/entry"
 )
 
-const (
-	// remembered is how many keys this process knows it has written: a step that is repeated writes nothing. One that is forgotten is written once more, and
-	// dropped by the writer.
-	remembered = 1 << 14
-	// parallel writes of one call.
-	parallel = 8
-)
+// remembered is how many keys this process knows it has written: a step that is repeated writes nothing. One that is forgotten is written once more, and
+// dropped by the writer.
+const remembered = 1 << 14
 
 // Outbox writes entries.
 type Outbox struct {
@@ -44,24 +38,18 @@ func New(c client.Client, namespace string) *Outbox {
 	return &Outbox{client: c, namespace: namespace, written: written}
 }
 
-// Record makes entries durable. When it returns without an error, all of them are in the outbox, or have been in the log for long.
+// Record makes entries durable, in their order. When it returns without an error, all of them are in the outbox, or have been in the log for long.
 func (o *Outbox) Record(ctx context.Context, entries ...entry.Entry) error {
-	if len(entries) == 1 {
-		return o.write(ctx, entries[0])
+	for _, e := range entries {
+		if err := o.write(ctx, e); err != nil {
+			return err
+		}
 	}
-	errs := make([]error, len(entries))
-	slots := make(chan struct{}, parallel)
-	var wg sync.WaitGroup
-	for i := range entries {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			errs[i] = o.write(ctx, entries[i])
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return nil
 }
+
+// Known reports whether this process has made the entry of a key durable.
+func (o *Outbox) Known(key string) bool { return o.written.Contains(entry.ID(key)) }
 
 func (o *Outbox) write(ctx context.Context, e entry.Entry) error {
 	id := entry.ID(e.Key)

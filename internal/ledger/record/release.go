@@ -73,6 +73,18 @@ func Intent(kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason, 
 	return e
 }
 
+// Made says that a commit became a release. Its key is that of its place in the track: a release that is lost and made again is no new one.
+func Made(rel *v1alpha1.ImmutableRelease, about About) entry.Entry {
+	r := &recorder{rel: rel, about: about}
+	e := r.entry(entry.ReleaseCreated, 0, "")
+	e.Key, e.Release.Run = entry.Key(string(about.Track.UID), rel.Spec.Sequence, string(entry.ReleaseCreated)), 0
+	e.Details = map[string]string{"revision": cut(rel.Spec.Source.Revision), "tree": rel.Spec.Source.Tree, "objects": strconv.Itoa(len(rel.Spec.Objects))}
+	if p := rel.Spec.Previous; p != nil {
+		e.Details["previous"], e.Details["previousDigest"] = p.Name, p.Digest
+	}
+	return e
+}
+
 // Restored says that a release that was lost, or whose archive was, has been made again.
 func Restored(rel *v1alpha1.ImmutableRelease, what string, about About) entry.Entry {
 	r := &recorder{rel: rel, about: about}
@@ -135,20 +147,17 @@ func (r *recorder) made() {
 		r.add(e)
 	}
 	if r.before.Phase == "" {
-		e := r.entry(entry.ReleaseCreated, 0, "")
-		e.Key = entry.Key(string(r.about.Track.UID), r.rel.Spec.Sequence, string(entry.ReleaseCreated))
-		e.Details = map[string]string{"revision": cut(r.rel.Spec.Source.Revision), "tree": r.rel.Spec.Source.Tree, "objects": strconv.Itoa(len(r.rel.Spec.Objects))}
-		if p := r.rel.Spec.Previous; p != nil {
-			e.Details["previous"], e.Details["previousDigest"] = p.Name, p.Digest
-		}
-		r.add(e)
+		r.add(Made(r.rel, r.about))
 	}
 	switch {
 	case r.before.Phase == r.after.Phase:
 	case r.after.Phase == v1alpha1.PhaseRejected:
 		reason := v1alpha1.CommitRejectedReason
-		if r.rel.Spec.Refusal != nil {
+		switch {
+		case r.rel.Spec.Refusal != nil:
 			reason = r.rel.Spec.Refusal.Reason
+		case r.after.Purged != nil:
+			reason = v1alpha1.ReleasePurgedReason
 		}
 		place(entry.ReleaseRejected, reason)
 	case r.after.Phase == v1alpha1.PhaseSkipped:

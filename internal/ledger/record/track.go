@@ -25,7 +25,8 @@ func Track(before v1alpha1.ReleaseTrackStatus, about About) []entry.Entry {
 // OfPerson: entries of these kinds are what a person wished for.
 func OfPerson(kind entry.Kind) bool {
 	switch kind {
-	case entry.TrackPinned, entry.TrackUnpinned, entry.TrackPromoted, entry.CommitRejected, entry.CommitAdmitted, entry.HistoryAccepted, entry.TrackChanged:
+	case entry.TrackPinned, entry.TrackUnpinned, entry.TrackPromoted, entry.CommitRejected, entry.CommitAdmitted, entry.HistoryAccepted, entry.TrackChanged,
+		entry.PurgeIntended:
 		return true
 	default:
 		return false
