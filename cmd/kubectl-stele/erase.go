@@ -66,7 +66,11 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 		}
 	}
 	ledger := &v1alpha1.AuditLedger{}
-	if err := e.api.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, ledger); err != nil {
+	err := e.api.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, ledger)
+	if apierrors.IsNotFound(err) && !isMissingResource(err) {
+		return exitf(exitFailed, "there is no AuditLedger in this cluster. The operator makes it when it begins to lead; does it run? kubectl -n %s get pods", *e.operator)
+	}
+	if err != nil {
 		return err
 	}
 	for batch := range slices.Chunk(ids, maxErased) {

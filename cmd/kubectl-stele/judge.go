@@ -115,14 +115,15 @@ func healthOf(r *v1alpha1.ImmutableRelease) string {
 	return ""
 }
 
-// ending tells of each release whose pods are still to go. One that was stuck before anybody asked is not waited for.
+// ending tells of each release whose pods are still to go. Others than the one that is replaced are not waited for when they are stuck.
 func ending(s scene, a toRun) []string {
 	var out []string
 	for _, r := range s.releases {
 		left := r.Status.Replicas.Remaining
 		phase := release.Phase(r)
 		stuck := apimeta.FindStatusCondition(r.Status.Conditions, v1alpha1.StalledCondition)
-		replaced := r.Name == a.from && (left > 0 || r.Status.ActiveRun > 0 || phase == v1alpha1.PhaseDraining)
+		// With manual promotion, what was replaced by an earlier release goes to standby at once.
+		replaced := r.Name == a.from && !release.IsStaging(r) && (left > 0 || r.Status.ActiveRun > 0 || phase == v1alpha1.PhaseDraining)
 		if r.Name == a.release || !replaced && (phase != v1alpha1.PhaseDraining || stuck != nil) {
 			continue
 		}

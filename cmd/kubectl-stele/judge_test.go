@@ -80,6 +80,9 @@ func TestWhatIsSaidOfARollback(t *testing.T) {
 			judged{line: "pod web-1 does not end"}},
 		"pods of one that was stuck before are not waited for": {onTrack(pin, rel("a", 1, serving), rel("b", 2, back(0)),
 			rel("c", 3, back(1), with(says(v1alpha1.StalledCondition, true, "PodsNotTerminating", "pod web-1 does not end")))), judged{done: "takes the traffic"}},
+		"the one that was replaced goes to standby": {onTrack(pin, rel("a", 1, serving), rel("b", 2, back(0), begun, func(r *v1alpha1.ImmutableRelease) {
+			r.Status.Run, r.Status.Times.Superseded, r.Status.Replicas.Remaining = 2, nil, 2
+		})), judged{done: "takes the traffic"}},
 		"pods of another that ends are": {onTrack(pin, rel("a", 1, serving), rel("b", 2, back(0)), rel("c", 3, back(1))), judged{line: "shop-cccccccccc is Draining"}},
 		"it is done":                    {onTrack(pin, rel("a", 1, serving), rel("b", 2, back(0))), judged{done: "shop-aaaaaaaaaa (commit aaaaaaaaaa) takes the traffic, 2 of 2 pods ready"}},
 		"another run of it is on its way": {onTrack(pin, rel("a", 1, serving, func(r *v1alpha1.ImmutableRelease) { r.Status.Run = 2 }), rel("b", 2, back(0))),
