@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -99,7 +100,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // ensure makes the object with its defaults.
 func (r *Reconciler) ensure(ctx context.Context) error {
-	err := r.Client.Create(ctx, &v1alpha1.AuditLedger{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.AuditLedgerName}}, client.FieldOwner(fieldManager))
+	ledger := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}} // a typed one has no durations that are absent
+	ledger.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(v1alpha1.AuditLedgerKind))
+	ledger.SetName(v1alpha1.AuditLedgerName)
+	err := r.Client.Create(ctx, ledger, client.FieldOwner(fieldManager))
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
 		return nil // it is there, or its CustomResourceDefinition is going away
 	}

@@ -59,12 +59,13 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	if mayWait && onlyProgress(stored, rel.Status) && r.puttingOff(s, rel.Name, putOff) {
 		return nil
 	}
-	if err := r.recordRelease(ctx, s, rel, stored); err != nil {
-		return err
+	err := r.recordRelease(ctx, s, rel, stored)
+	if err == nil {
+		before := rel.DeepCopy()
+		before.Status = stored
+		err = r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	}
-	before := rel.DeepCopy()
-	before.Status = stored
-	if err := r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err != nil {
 		// That nothing is left was to be written too: it is found out again.
 		delete(s.memory.swept, rel.Name)
 		return client.IgnoreNotFound(err)

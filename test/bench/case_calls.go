@@ -175,6 +175,7 @@ func measureCalls(ctx context.Context, b *bench) (err error) {
 		runs []calls
 	}{{"first release", []calls{first}}, {"a further release", next}, {"rollback", []calls{back}}} {
 		b.addCalls(part.what, part.runs)
+		b.addLedger(part.what, part.runs)
 		if b.trace {
 			_, _ = fmt.Fprintf(b.progress, "\n%s:\n%s", part.what, part.runs[len(part.runs)-1].times())
 		}

@@ -299,6 +299,9 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 		say("Service %s selects %s, overlap %q", s.Name, runLabels(s.Spec.Selector), s.Annotations[v1alpha1.OverlapAnnotation])
 	}
 	for _, c := range configs.Items {
+		if c.Labels[v1alpha1.OutboxLabel] == v1alpha1.OutboxEntry {
+			continue
+		}
 		say("ConfigMap %s of %s: %v immutable %v", named(&c), runLabels(c.Labels), c.Data, c.Immutable != nil && *c.Immutable)
 	}
 	for _, s := range secrets.Items {
@@ -314,8 +317,12 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 			say("archive of %s chunk %s", parts[2], parts[4])
 		}
 	}
+	entries, err := recorded(configs.Items)
+	for _, e := range entries {
+		say("%s", e)
+	}
 	slices.Sort(out)
-	return out, nil
+	return out, err
 }
 
 // named is the name of an object; what the UID of its release has put into it is left out.

@@ -17,6 +17,7 @@ import (
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/ledger/actors"
+	"github.com/stele-dev/stele/internal/ledger/outbox"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
@@ -37,9 +38,11 @@ type operatorOptions struct {
 	floor policy.Floor
 	// noLoopback refuses the servers of the test, as the operator does by default.
 	noLoopback bool
+	// backlog says whether entries of the ledger wait for too long; nil: they never do.
+	backlog releasetrack.Backlog
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
-	// ledger takes entries; nil: none are made.
+	// ledger takes entries in place of the outbox.
 	ledger releasetrack.Ledger
 }
 
@@ -81,9 +84,13 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
+	// Entries of the ledger are kept beside what they speak of: nothing takes them away here, and each test sees its own.
+	tracks.Ledger = outbox.New(live, namespaces[0])
 	if opts.ledger != nil {
-		tracks.Ledger, tracks.Actors = opts.ledger, &actors.Store{Client: live, Namespace: operatorNamespace}
+		tracks.Ledger = opts.ledger
 	}
+	tracks.Actors = &actors.Store{Client: live, Namespace: operatorNamespace}
+	tracks.Backlog = opts.backlog
 	if opts.checkEvery > 0 {
 		tracks.CheckEvery = opts.checkEvery
 	}
