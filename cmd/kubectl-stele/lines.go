@@ -8,6 +8,9 @@ const maxLines = 2000
 // compareLines writes what differs between two texts: lines with "-" and "+" before them, and with two lines around them that are alike. It is
 // nil where the texts are too long.
 func compareLines(a, b string) []string {
+	if strings.HasSuffix(a, "\n") && strings.HasSuffix(b, "\n") {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
 	start := 0
 	for start < len(x) && start < len(y) && x[start] == y[start] {

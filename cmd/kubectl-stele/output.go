@@ -119,8 +119,8 @@ func safeJSON(data []byte) []byte {
 
 // safeYAML turns JSON into YAML in which what is no text is escaped. Only double quotes know escapes, so the strings that need them get such.
 func safeYAML(data []byte) ([]byte, error) {
-	if bytes.Equal(safeJSON(data), data) {
-		return yaml.JSONToYAML(data)
+	if out, err := yaml.JSONToYAML(data); err == nil && bytes.IndexFunc(out, func(r rune) bool { return !isText(r) && r != '\n' }) < 0 {
+		return out, nil
 	}
 	var value any
 	if err := utiljson.Unmarshal(data, &value); err != nil {

@@ -250,9 +250,17 @@ func (c *treeCommand) branch(w *tabwriter.Writer, indent string, nodes []nodeVie
 		if n.Created != nil {
 			created = n.Created.Time
 		}
-		c.row(w, indent+mark+safe(n.Kind+" "+n.Name), n.Health, n.Ready, c.age(created), n.Node, exact(created), cut(n.Message, 60))
+		c.row(w, indent+mark+safe(n.Kind+" "+n.Name), n.Health, n.Ready, c.age(created), n.Node, exact(created), c.message(n.Message))
 		c.branch(w, indent+below, n.Children)
 	}
+}
+
+// message is cut to what a screen has room for, but for -o wide.
+func (c *treeCommand) message(text string) string {
+	if c.out.wide() {
+		return text
+	}
+	return cut(text, 60)
 }
 
 // row writes the object as it is, and the other cells safe; node and time of creation with -o wide only, and the message last.
