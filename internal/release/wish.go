@@ -52,21 +52,11 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 		return &Problem{reason, fmt.Sprintf(
 			"%s: release %s %s; nothing was changed. Name a release of this track that has content, or remove %s", field, name, why, field)}
 	}
-	switch {
-	case p.view.Track.Purged[name], r != nil && IsPurged(r):
-		return invalid("was purged: its archive is gone for good, and it never runs again")
-	case r == nil:
-		return invalid("does not exist on this track")
-	case !r.DeletionTimestamp.IsZero():
-		return invalid("is being deleted")
-	case IsRefused(r):
-		return invalid("was rejected")
-	case IsSkipped(r):
-		return invalid("was skipped and has no content to run")
-	case p.rejected(r):
-		return invalid("is of a commit that is in spec.rejected")
-	case r.Spec.Archive == nil:
-		return invalid("has no archive to run from")
+	if p.view.Track.Purged[name] {
+		return invalid(purgedForGood)
+	}
+	if why := CannotRun(r, p.view.Track.Rejected); why != "" {
+		return invalid(why)
 	}
 	if b, ok := p.view.Broken[name]; ok && r != p.active {
 		return &Problem{b.Reason, field + ": " + b.Message}
