@@ -125,6 +125,14 @@ type AuditLedgerStatus struct {
 
 // AnchoredCheckpoint is a checkpoint in the anchor repository.
 type AnchoredCheckpoint struct {
+	// url of the repository that it was pushed to. As long as url and branch stay, the branch may not hold an older checkpoint.
+	// +kubebuilder:validation:MaxLength=2048
+	// +optional
+	URL string `json:"url,omitempty"`
+	// branch that it was pushed to.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Branch string `json:"branch,omitempty"`
 	// size of the log.
 	// +required
 	Size int64 `json:"size"`
