@@ -2,6 +2,7 @@ package anchor_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,13 +47,15 @@ func TestForeignBranch(t *testing.T) {
 		"ours, of another log":      {with(other.checkpoint(3)), []gitserver.CommitOption{signer(l.ssh, "git")}, []string{"not one of this log"}},
 		"ours, a folder":            {map[string]string{"checkpoint/a": "1"}, []gitserver.CommitOption{signer(l.ssh, "git")}, []string{"not one of this log"}},
 		"ours, a link":              {with([]byte("key.pub")), []gitserver.CommitOption{signer(l.ssh, "git"), gitserver.Symlink("checkpoint")}, []string{"not one of this log"}},
-		"ours, far too long":        {with(make([]byte, 1<<20)), []gitserver.CommitOption{signer(l.ssh, "git")}, []string{"not one of"}},
+		"ours, far too long":        {with(make([]byte, 1<<20)), []gitserver.CommitOption{signer(l.ssh, "git")}, []string{"size of an object"}},
+		"ours, far too long, sent":  {with(make([]byte, 1<<20)), []gitserver.CommitOption{signer(l.ssh, "git")}, []string{"not one of"}},
 		"a long message":            {good, []gitserver.CommitOption{gitserver.Message(strings.Repeat("m", 100<<10))}, []string{"size of an object"}},
 		"a whole project":           {large, nil, []string{"no signature"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := start(t)
 			repo := create(t, server, "anchor")
+			git(t, repo, "config", "uploadpack.allowFilter", fmt.Sprint(len(name)%2 == 0)) // large files are sent, or left out
 			head, err := repo.Commit(tc.files, append(tc.options, gitserver.Author(canaryUser, canaryToken))...)
 			ok(t, err)
 			g := l.anchor(server.HTTPURL("anchor"), nil)

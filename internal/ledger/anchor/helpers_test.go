@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -194,4 +195,29 @@ func (l *ledger) note(text string) []byte {
 	signed, err := note.Sign(&note.Note{Text: text}, l.log)
 	ok(l.t, err)
 	return signed
+}
+
+// stuckServer takes connections and says nothing.
+type stuckServer struct {
+	address  string
+	accepted chan struct{}
+}
+
+func newStuckServer(t *testing.T) *stuckServer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	s := &stuckServer{address: l.Addr().String(), accepted: make(chan struct{}, 100)}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			s.accepted <- struct{}{}
+		}
+	}()
+	return s
 }

@@ -43,7 +43,7 @@ func (g *Git) read(ctx context.Context, id plumbing.Hash) (tip, error) {
 	case err != nil:
 		return tip{}, err
 	}
-	return g.judge(pack, id)
+	return g.judge(pack, id, stream.Filtered)
 }
 
 func pickID(id plumbing.Hash) wire.Pick {
@@ -56,7 +56,8 @@ func pickID(id plumbing.Hash) wire.Pick {
 }
 
 // judge reads the commit. That it was signed with our key says that everything in it and before it was put there by us.
-func (g *Git) judge(pack *packs.Memory, id plumbing.Hash) (tip, error) {
+// filtered: the server has left out files that are too large for a checkpoint.
+func (g *Git) judge(pack *packs.Memory, id plumbing.Hash, filtered bool) (tip, error) {
 	raw, err := pack.Read(id, plumbing.CommitObject, maxCommit)
 	if err != nil {
 		return tip{}, g.unreadable(id, "it", err)
@@ -75,7 +76,11 @@ func (g *Git) judge(pack *packs.Memory, id plumbing.Hash) (tip, error) {
 		if e.Name != checkpointFile || e.Mode != filemode.Regular {
 			continue
 		}
-		if t.checkpoint, err = pack.Read(e.Hash, plumbing.BlobObject, MaxCheckpoint); err != nil {
+		t.checkpoint, err = pack.Read(e.Hash, plumbing.BlobObject, MaxCheckpoint)
+		if errors.Is(err, packs.ErrMissing) && filtered {
+			err = &fault.LimitError{What: "size of an object", Limit: MaxCheckpoint, Unit: "bytes"}
+		}
+		if err != nil {
 			return tip{}, g.unreadable(id, "its file "+checkpointFile, err)
 		}
 	}
