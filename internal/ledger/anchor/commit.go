@@ -70,7 +70,7 @@ func (g *Git) make(checkpoint []byte, size uint64) (made, error) {
 // sign makes the commit with its signature, which is over all other bytes of it.
 func (g *Git) sign(tree plumbing.Hash, size uint64) (*object.Commit, error) {
 	who := object.Signature{Name: roleName, Email: roleMail, When: g.clock().UTC()}
-	c := &object.Commit{Author: who, Committer: who, TreeHash: tree, Message: fmt.Sprintf("Checkpoint of %d entries\n\n%s\n", size, g.verifier.Name())}
+	c := &object.Commit{Author: who, Committer: who, TreeHash: tree, Message: fmt.Sprintf("Checkpoint of %d entries\n\n%s\n", size, g.origin)}
 	if !g.tip.commit.IsZero() {
 		c.ParentHashes = []plumbing.Hash{g.tip.commit}
 	}

@@ -26,8 +26,8 @@ type file struct {
 func (g *Git) files(checkpoint []byte) []file {
 	return []file{
 		{checkpointFile, checkpoint},
-		{keyFile, []byte(g.logKey + "\n")},
+		{keyFile, []byte(strings.Join(g.logKeys, "\n") + "\n")},
 		{signersFile, []byte(roleMail + ` namespaces="` + namespace + `" ` + g.PublicKey() + "\n")},
-		{readmeFile, []byte(strings.ReplaceAll(readme, "ORIGIN", g.verifier.Name()))},
+		{readmeFile, []byte(strings.ReplaceAll(readme, "ORIGIN", g.origin))},
 	}
 }

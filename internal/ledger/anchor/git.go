@@ -3,6 +3,7 @@ package anchor
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,7 +18,6 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/signature"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
-	"github.com/stele-dev/stele/internal/outbound"
 )
 
 const (
@@ -35,13 +35,12 @@ type Config struct {
 	URL, Branch string
 	// Secret has the keys of a GitRepository of Flux; nil: no credentials.
 	Secret map[string][]byte
-	// Signer signs the commits. It is the ledger's own key, not that of the Secret, which is for the server only.
-	Signer ssh.Signer
-	// LogKey checks the checkpoints, in the form of signed notes.
-	LogKey string
-	// Dialer says how servers are connected to; AllowPlainCredentials sends credentials over plain http too. Both are flags of the process.
-	Dialer                *outbound.Dialer
-	AllowPlainCredentials bool
+	// Key signs the commits. It is the ledger's own, not that of the Secret, which is for the server only.
+	Key ed25519.PrivateKey
+	// LogKeys check the checkpoints, in the form of signed notes. One of them is enough; the name of the first is the origin of the log.
+	LogKeys []string
+	// Connector has the flags of the process. One for all anchors of a process: they share connections.
+	Connector *gitsource.Connector
 	// Clock gives the time of commits.
 	Clock func() time.Time
 	// Timeout bounds one Latest or Push as a whole. Default: 60s.
@@ -50,17 +49,17 @@ type Config struct {
 	Last *v1alpha1.AnchoredCheckpoint
 }
 
-// Git is an Anchor. Its methods are safe for concurrent use and wait for each other. Close it when it is not used any more.
+// Git is an Anchor. Its methods are safe for concurrent use and wait for each other.
 type Git struct {
 	ref       string
 	signer    ssh.Signer
 	keys      *signature.Keyring
-	logKey    string
-	verifier  note.Verifier
+	logKeys   []string
+	origin    string
+	verifiers note.Verifiers
 	clock     func() time.Time
 	timeout   time.Duration
 	least     uint64
-	connector *gitsource.Connector
 	remote    wire.Remote
 
 	mu sync.Mutex
@@ -100,33 +99,45 @@ func New(c Config) (*Git, error) {
 	if err := (gitsource.Ref{Branch: c.Branch}).Validate(); err != nil {
 		return nil, err
 	}
-	verifier, err := note.NewVerifier(c.LogKey)
-	if err != nil {
-		return nil, errors.New("the public key of the log is not one of a signed note")
+	g := &Git{ref: "refs/heads/" + c.Branch, logKeys: c.LogKeys, clock: c.Clock, timeout: c.Timeout}
+	if err := g.readKeys(c); err != nil {
+		return nil, err
 	}
-	keys, err := signature.ParseKeyring(map[string][]byte{"ledger.sshpub": ssh.MarshalAuthorizedKey(c.Signer.PublicKey())})
-	if err != nil {
-		return nil, fmt.Errorf("the key that signs commits: %w", err)
-	}
+	var err error
 	remote := gitsource.Remote{URL: c.URL}
 	if c.Secret != nil {
 		if remote.Auth, err = gitsource.AuthFromSecret(c.URL, c.Secret); err != nil {
 			return nil, err
 		}
 	}
-	g := &Git{
-		ref: "refs/heads/" + c.Branch, signer: c.Signer, keys: keys, logKey: c.LogKey, verifier: verifier, clock: c.Clock, timeout: c.Timeout,
-		connector: &gitsource.Connector{Dialer: c.Dialer, PlainCredentials: c.AllowPlainCredentials},
-	}
 	if l := c.Last; l != nil && l.URL == c.URL && l.Branch == c.Branch {
 		g.least = uint64(max(l.Size, 0))
 	}
-	g.remote, err = g.connector.Connect(remote)
+	g.remote, err = c.Connector.Connect(remote)
 	return g, err
 }
 
-// Close ends idle connections.
-func (g *Git) Close() { g.connector.Close() }
+func (g *Git) readKeys(c Config) error {
+	if len(c.LogKeys) == 0 {
+		return errors.New("no public key of the log is given")
+	}
+	list := make([]note.Verifier, len(c.LogKeys))
+	for i, key := range c.LogKeys {
+		var err error
+		if list[i], err = note.NewVerifier(key); err != nil {
+			return fmt.Errorf("public key %d of the log is not one of a signed note", i+1)
+		}
+	}
+	g.origin, g.verifiers = list[0].Name(), note.VerifierList(list...)
+	var err error
+	if g.signer, err = ssh.NewSignerFromSigner(c.Key); err == nil {
+		g.keys, err = signature.ParseKeyring(map[string][]byte{"ledger.sshpub": ssh.MarshalAuthorizedKey(g.signer.PublicKey())})
+	}
+	if err != nil {
+		return fmt.Errorf("the key that signs commits: %w", err)
+	}
+	return nil
+}
 
 // PublicKey is the line of authorized_keys that checks the commits.
 func (g *Git) PublicKey() string { return publicKey(g.signer) }

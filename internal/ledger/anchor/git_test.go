@@ -180,11 +180,12 @@ func TestPushRefusesMistakes(t *testing.T) {
 	}
 	checkCommits(t, l, repo, "main", 1)
 	for name, change := range map[string]func(*anchor.Config){
-		"branch":    func(c *anchor.Config) { c.Branch = "a..b" },
-		"url":       func(c *anchor.Config) { c.URL = "file:///etc" },
-		"password":  func(c *anchor.Config) { c.URL = "https://" + canaryUser + ":" + canaryPassword + "@git.example.eu/x" },
-		"log key":   func(c *anchor.Config) { c.LogKey = canaryPassword },
-		"no secret": func(c *anchor.Config) { c.URL = "ssh://git@git.example.eu/x" },
+		"branch":     func(c *anchor.Config) { c.Branch = "a..b" },
+		"url":        func(c *anchor.Config) { c.URL = "file:///etc" },
+		"password":   func(c *anchor.Config) { c.URL = "https://" + canaryUser + ":" + canaryPassword + "@git.example.eu/x" },
+		"log key":    func(c *anchor.Config) { c.LogKeys = []string{canaryPassword} },
+		"no log key": func(c *anchor.Config) { c.LogKeys = nil },
+		"no secret":  func(c *anchor.Config) { c.URL = "ssh://git@git.example.eu/x" },
 		"half a secret": func(c *anchor.Config) {
 			c.URL, c.Secret = "https://git.example.eu/x", map[string][]byte{"password": []byte(canaryPassword)}
 		},
@@ -213,4 +214,25 @@ func TestClock(t *testing.T) {
 	if got := git(t, repo, "log", "--date=raw", "--format=%cd", "main"); got != "1772604367 +0000\n1772600767 +0000" {
 		t.Errorf("commits of %q", got)
 	}
+}
+
+// While the key of the log is changed, checkpoints of the old and of the new one count; later the old one is unknown, and so is what it signed.
+func TestLogKeys(t *testing.T) {
+	server, before, after := start(t), newLedger(t), newLedger(t)
+	repo := create(t, server, "anchor")
+	with := func(keys ...string) func(*anchor.Config) {
+		return func(c *anchor.Config) { c.Key, c.LogKeys = before.key, keys }
+	}
+	g := before.anchor(server.HTTPURL("anchor"), nil, with(before.vkey))
+	latest(t, g)
+	push(t, g, before.checkpoint(1))
+	g = after.anchor(server.HTTPURL("anchor"), nil, with(after.vkey, before.vkey))
+	latest(t, g)
+	push(t, g, after.checkpoint(2))
+	if got := git(t, repo, "show", "main:key.pub"); got != after.vkey+"\n"+before.vkey {
+		t.Errorf("key.pub is %q", got)
+	}
+	checkCommits(t, before, repo, "main", 2)
+	_, err := before.anchor(server.HTTPURL("anchor"), nil, with(before.vkey)).Latest(t.Context())
+	wantForked(t, err, "not one of this log")
 }

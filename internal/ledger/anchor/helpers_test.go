@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/gitsource/signature"
 	"github.com/stele-dev/stele/internal/ledger/anchor"
 	"github.com/stele-dev/stele/internal/outbound"
@@ -41,12 +42,16 @@ type ledger struct {
 	t    *testing.T
 	log  note.Signer
 	vkey string
-	ssh  ssh.Signer
+	key  ed25519.PrivateKey
+	ssh  ssh.Signer // the same
 }
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
-	l := &ledger{t: t, ssh: newSSH(t)}
+	l := &ledger{t: t, key: newKey(t)}
+	var err error
+	l.ssh, err = ssh.NewSignerFromSigner(l.key)
+	ok(t, err)
 	skey, vkey, err := note.GenerateKey(rand.Reader, origin)
 	ok(t, err)
 	l.log, err = note.NewSigner(skey)
@@ -55,13 +60,11 @@ func newLedger(t *testing.T) *ledger {
 	return l
 }
 
-func newSSH(t *testing.T) ssh.Signer {
+func newKey(t *testing.T) ed25519.PrivateKey {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	ok(t, err)
-	s, err := ssh.NewSignerFromSigner(private)
-	ok(t, err)
-	return s
+	return private
 }
 
 // checkpoint of a log of that size.
@@ -76,10 +79,14 @@ func (l *ledger) checkpoint(size int) []byte {
 // at is when commits are made.
 var at = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-func onLoopback() *outbound.Dialer { return outbound.New(outbound.Options{AllowLoopback: true}) }
+func connector(o outbound.Options) *gitsource.Connector {
+	return &gitsource.Connector{Dialer: outbound.New(o)}
+}
 
 func (l *ledger) config(url string, secret map[string][]byte) anchor.Config {
-	return anchor.Config{URL: url, Branch: "main", Secret: secret, Signer: l.ssh, LogKey: l.vkey, Dialer: onLoopback(), Clock: func() time.Time { return at },
+	c := connector(outbound.Options{AllowLoopback: true})
+	l.t.Cleanup(c.Close)
+	return anchor.Config{URL: url, Branch: "main", Secret: secret, Key: l.key, LogKeys: []string{l.vkey}, Connector: c, Clock: func() time.Time { return at },
 		Timeout: 20 * time.Second}
 }
 
@@ -91,7 +98,6 @@ func (l *ledger) anchor(url string, secret map[string][]byte, change ...func(*an
 	}
 	g, err := anchor.New(c)
 	ok(l.t, err)
-	l.t.Cleanup(g.Close)
 	return g
 }
 

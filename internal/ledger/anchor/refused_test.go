@@ -94,7 +94,7 @@ func TestSSHTrust(t *testing.T) {
 	wantError(t, err, fault.Authentication, "refuses the key")
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(strings.TrimSuffix(url, "/anchor.git"), "ssh://git@"))
 	ok(t, err)
-	wrong := "[" + host + "]:" + port + " " + string(ssh.MarshalAuthorizedKey(newSSH(t).PublicKey()))
+	wrong := "[" + host + "]:" + port + " " + string(ssh.MarshalAuthorizedKey(newLedger(t).ssh.PublicKey()))
 	_, err = l.anchor(url, map[string][]byte{"identity": secret["identity"], "known_hosts": []byte(wrong)}).Latest(t.Context())
 	wantError(t, err, fault.HostKey, "known_hosts")
 	_, err = anchor.New(l.config(url, map[string][]byte{"identity": secret["identity"]}))
@@ -105,7 +105,7 @@ func TestSSHTrust(t *testing.T) {
 func TestOutbound(t *testing.T) {
 	server, l := start(t), newLedger(t)
 	create(t, server, "anchor")
-	strict := func(c *anchor.Config) { c.Dialer = outbound.New(outbound.Options{}) }
+	strict := func(c *anchor.Config) { c.Connector = connector(outbound.Options{}) }
 	for url, secret := range map[string]map[string][]byte{server.HTTPURL("anchor"): nil, server.SSHURL("anchor"): server.SSHSecret()} {
 		c := l.config(url, secret)
 		strict(&c)
@@ -117,7 +117,7 @@ func TestOutbound(t *testing.T) {
 	c := l.config("http://git.example.invalid/anchor", secret)
 	_, err := anchor.New(c)
 	wantError(t, err, fault.InvalidURL, "--allow-http-credentials")
-	c.AllowPlainCredentials = true
+	c.Connector.PlainCredentials = true
 	_, err = anchor.New(c)
 	ok(t, err)
 }
@@ -194,7 +194,7 @@ func TestProxy(t *testing.T) {
 			t.Setenv(name, "")
 		}
 		t.Setenv("HTTP_PROXY", strings.Replace(proxy.Address("http"), "http://", "http://"+canaryUser+":"+password+"@", 1))
-		return l.anchor(url, nil, func(c *anchor.Config) { c.Dialer = outbound.New(outbound.Options{}) })
+		return l.anchor(url, nil, func(c *anchor.Config) { c.Connector = connector(outbound.Options{}) })
 	}
 	g := through(canaryPassword)
 	latest(t, g)

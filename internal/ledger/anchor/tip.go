@@ -131,12 +131,12 @@ func (g *Git) open(checkpoint []byte) (uint64, error) {
 	if len(checkpoint) == 0 || len(checkpoint) > MaxCheckpoint {
 		return 0, errors.New("it has no content, or too much of it")
 	}
-	n, err := note.Open(checkpoint, note.VerifierList(g.verifier))
+	n, err := note.Open(checkpoint, g.verifiers)
 	if err != nil {
 		return 0, errors.New("the key of the log has not signed it")
 	}
 	var c log.Checkpoint
-	if _, err := c.Unmarshal([]byte(n.Text)); err != nil || c.Origin != g.verifier.Name() {
+	if _, err := c.Unmarshal([]byte(n.Text)); err != nil || c.Origin != g.origin {
 		return 0, errors.New("it is not a checkpoint of this log")
 	}
 	return c.Size, nil
