@@ -354,9 +354,7 @@ func packStream(a *advert, r *bufio.Reader, deep bool) (io.Reader, error) {
 			return &sideband{r: r, noise: heard}, nil
 		case a.v2 && text == "shallow-info" && !deep:
 			return nil, shallow()
-		case !a.v2 && deep && (kind == pktFlush || strings.HasPrefix(text, "shallow ")):
-		case a.v2 && kind != pktFlush:
-		case !a.v2 && (text == "NAK" || strings.HasPrefix(text, "ACK ")):
+		case a.precedes(kind, text, deep):
 		case !a.v2 && kind == pktData && len(payload) > 0 && payload[0] <= 3:
 			s := &sideband{r: r, noise: heard}
 			return s, s.take(payload)
@@ -367,4 +365,12 @@ func packStream(a *advert, r *bufio.Reader, deep bool) (io.Reader, error) {
 			return nil, err
 		}
 	}
+}
+
+// precedes says whether a packet is one of those that come before a pack and say nothing that matters.
+func (a *advert) precedes(kind pktKind, text string, deep bool) bool {
+	if a.v2 {
+		return kind != pktFlush
+	}
+	return text == "NAK" || strings.HasPrefix(text, "ACK ") || deep && (kind == pktFlush || strings.HasPrefix(text, "shallow "))
 }

@@ -118,8 +118,8 @@ func New(c Config) (*Git, error) {
 }
 
 func (g *Git) readKeys(c Config) error {
-	if len(c.LogKeys) == 0 {
-		return errors.New("no public key of the log is given")
+	if len(c.LogKeys) == 0 || len(c.Key) != ed25519.PrivateKeySize {
+		return errors.New("the public key of the log or the key that signs commits is missing")
 	}
 	list := make([]note.Verifier, len(c.LogKeys))
 	for i, key := range c.LogKeys {

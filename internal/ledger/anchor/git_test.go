@@ -143,14 +143,35 @@ func TestRequests(t *testing.T) {
 	if n := len(server.Requests()); n != 1 {
 		t.Errorf("asked %d times for what is known", n)
 	}
+	ok(t, server.Restart(gitserver.ProtocolV0()))
+	for name, a := range map[string]*anchor.Git{"http": l.anchor(url, nil), "ssh": l.anchor(server.SSHURL("anchor"), server.SSHSecret())} {
+		checkSmall(t, server, name+", version 0", a)
+	}
+	server.Close()
+	server, l = start(t), newLedger(t)
+	create(t, server, "anchor")
+	g = l.anchor(server.HTTPURL("anchor"), nil)
+	latest(t, g)
+	for size := range 40 {
+		push(t, g, l.checkpoint(size))
+	}
+	checkSmall(t, server, "http", l.anchor(server.HTTPURL("anchor"), nil))
+	checkSmall(t, server, "ssh", l.anchor(server.SSHURL("anchor"), server.SSHSecret()))
+}
+
+// checkSmall: a new process gets one commit of forty.
+func checkSmall(t *testing.T, server *gitserver.Server, name string, a *anchor.Git) {
+	t.Helper()
 	server.ResetRequests()
-	latest(t, l.anchor(url, nil))
+	latest(t, a)
+	server.Stop() // a session over SSH is noted when it has ended
+	defer func() { ok(t, server.Start()) }()
 	var got int64
 	for _, r := range server.Requests() {
 		got += r.Out
 	}
-	if got > 8<<10 {
-		t.Errorf("the newest of 40 checkpoints took %d bytes", got)
+	if got > 8<<10 || got < 1<<10 {
+		t.Errorf("%s: the newest of 40 checkpoints took %d bytes", name, got)
 	}
 }
 
@@ -185,6 +206,7 @@ func TestPushRefusesMistakes(t *testing.T) {
 		"password":   func(c *anchor.Config) { c.URL = "https://" + canaryUser + ":" + canaryPassword + "@git.example.eu/x" },
 		"log key":    func(c *anchor.Config) { c.LogKeys = []string{canaryPassword} },
 		"no log key": func(c *anchor.Config) { c.LogKeys = nil },
+		"no key":     func(c *anchor.Config) { c.Key = nil },
 		"no secret":  func(c *anchor.Config) { c.URL = "ssh://git@git.example.eu/x" },
 		"half a secret": func(c *anchor.Config) {
 			c.URL, c.Secret = "https://git.example.eu/x", map[string][]byte{"password": []byte(canaryPassword)}
