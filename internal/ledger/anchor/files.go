@@ -28,6 +28,6 @@ func (g *Git) files(checkpoint []byte) []file {
 		{checkpointFile, checkpoint},
 		{keyFile, []byte(strings.Join(g.logKeys, "\n") + "\n")},
 		{signersFile, []byte(roleMail + ` namespaces="` + namespace + `" ` + g.PublicKey() + "\n")},
-		{readmeFile, []byte(strings.ReplaceAll(readme, "ORIGIN", g.origin))},
+		{readmeFile, []byte(strings.NewReplacer("ORIGIN", g.origin, "BRANCH", strings.TrimPrefix(g.ref, "refs/heads/")).Replace(readme))},
 	}
 }

@@ -97,7 +97,7 @@ func TestCommit(t *testing.T) {
 		}
 	}
 	readme := git(t, repo, "show", "main:README.md")
-	for _, want := range []string{origin, "git verify-commit", "gpg.ssh.allowedSignersFile", "kubectl stele audit verify", "--checkpoint"} {
+	for _, want := range []string{origin, "git fetch origin main:main", "git verify-commit", "gpg.ssh.allowedSignersFile", "kubectl stele audit verify", "--checkpoint"} {
 		if !strings.Contains(readme, want) {
 			t.Errorf("README.md does not say %q", want)
 		}
