@@ -28,6 +28,15 @@ func (g *Git) files(checkpoint []byte) []file {
 		{checkpointFile, checkpoint},
 		{keyFile, []byte(strings.Join(g.logKeys, "\n") + "\n")},
 		{signersFile, []byte(roleMail + ` namespaces="` + namespace + `" ` + g.PublicKey() + "\n")},
-		{readmeFile, []byte(strings.NewReplacer("ORIGIN", g.origin, "BRANCH", strings.TrimPrefix(g.ref, "refs/heads/")).Replace(readme))},
+		{readmeFile, []byte(strings.NewReplacer("ORIGIN", g.origin, "BRANCH", g.plainBranch()).Replace(readme))},
 	}
+}
+
+// plainBranch is the branch in commands that people will copy: Git takes names that a shell would run.
+func (g *Git) plainBranch() string {
+	branch := strings.TrimPrefix(g.ref, "refs/heads/")
+	if strings.Trim(branch, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-") != "" {
+		return "BRANCH"
+	}
+	return branch
 }

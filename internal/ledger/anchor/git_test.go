@@ -258,3 +258,16 @@ func TestLogKeys(t *testing.T) {
 	_, err := before.anchor(server.HTTPURL("anchor"), nil, with(before.vkey)).Latest(t.Context())
 	wantForked(t, err, "not one of this log")
 }
+
+// The README has commands to copy. A branch whose name a shell would run is not written into them.
+func TestStrangeBranch(t *testing.T) {
+	const branch = "a;$(touch x)`id`"
+	server, l := start(t), newLedger(t)
+	repo := create(t, server, "anchor")
+	g := l.anchor(server.HTTPURL("anchor"), nil, func(c *anchor.Config) { c.Branch = strings.ReplaceAll(branch, " ", "") })
+	latest(t, g)
+	a := push(t, g, l.checkpoint(1))
+	if readme := git(t, repo, "show", a.Commit+":README.md"); strings.Contains(readme, "touch") || !strings.Contains(readme, "git fetch origin BRANCH:BRANCH") {
+		t.Errorf("%s", readme)
+	}
+}
