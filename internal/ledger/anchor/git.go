@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,8 @@ type Config struct {
 	Secret map[string][]byte
 	// Key signs the commits. It is the ledger's own, not that of the Secret, which is for the server only.
 	Key ed25519.PrivateKey
+	// FormerKeys have signed commits before it, while keys are changed. They are believed, and listed for those who check.
+	FormerKeys []ed25519.PublicKey
 	// LogKeys check the checkpoints, in the form of signed notes. One of them is enough; the name of the first is the origin of the log.
 	LogKeys []string
 	// Connector has the flags of the process. One for all anchors of a process: they share connections.
@@ -51,8 +54,10 @@ type Config struct {
 
 // Git is an Anchor. Its methods are safe for concurrent use and wait for each other.
 type Git struct {
-	ref       string
-	signer    ssh.Signer
+	ref    string
+	signer ssh.Signer
+	// signers are the public keys of commits as lines of authorized_keys, that of signer first.
+	signers   []string
 	keys      *signature.Keyring
 	logKeys   []string
 	origin    string
@@ -130,17 +135,29 @@ func (g *Git) readKeys(c Config) error {
 	}
 	g.origin, g.verifiers = list[0].Name(), note.VerifierList(list...)
 	var err error
-	if g.signer, err = ssh.NewSignerFromSigner(c.Key); err == nil {
-		g.keys, err = signature.ParseKeyring(map[string][]byte{"ledger.sshpub": ssh.MarshalAuthorizedKey(g.signer.PublicKey())})
-	}
-	if err != nil {
+	if g.signer, err = ssh.NewSignerFromSigner(c.Key); err != nil {
 		return fmt.Errorf("the key that signs commits: %w", err)
+	}
+	g.signers = []string{authorizedKey(g.signer.PublicKey())}
+	for _, former := range c.FormerKeys {
+		key, err := ssh.NewPublicKey(former)
+		if err != nil {
+			return fmt.Errorf("the former key that signed commits: %w", err)
+		}
+		g.signers = append(g.signers, authorizedKey(key))
+	}
+	if g.keys, err = signature.ParseKeyring(map[string][]byte{"ledger.sshpub": []byte(strings.Join(g.signers, "\n"))}); err != nil {
+		return fmt.Errorf("the keys that sign commits: %w", err)
 	}
 	return nil
 }
 
+func authorizedKey(k ssh.PublicKey) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k)))
+}
+
 // PublicKey is the line of authorized_keys that checks the commits.
-func (g *Git) PublicKey() string { return publicKey(g.signer) }
+func (g *Git) PublicKey() string { return g.signers[0] }
 
 // Latest implements Anchor. What the branch leads to has to be signed by our key and to hold a checkpoint of our log, which is not older than
 // one that is known to be there. It is fetched once: as long as the branch leads to what was pushed or seen, one listing is all that is asked.
