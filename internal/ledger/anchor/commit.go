@@ -14,7 +14,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/memory"
 	"github.com/hiddeco/sshsig"
-	"golang.org/x/crypto/ssh"
 )
 
 // Who commits is a role: it says nothing of the machine or of people.
@@ -113,9 +112,4 @@ func put(store storer.EncodedObjectStorer, e encoder) (plumbing.Hash, error) {
 		return plumbing.ZeroHash, err
 	}
 	return store.SetEncodedObject(o)
-}
-
-// publicKey is the line of authorized_keys.
-func publicKey(s ssh.Signer) string {
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey())))
 }

@@ -24,10 +24,14 @@ type file struct {
 // files of a commit: the checkpoint, and what it takes to check it. The keys beside it are for convenience: who checks compares them with
 // those that they got elsewhere.
 func (g *Git) files(checkpoint []byte) []file {
+	var signers strings.Builder
+	for _, key := range g.signers {
+		signers.WriteString(roleMail + ` namespaces="` + namespace + `" ` + key + "\n")
+	}
 	return []file{
 		{checkpointFile, checkpoint},
 		{keyFile, []byte(strings.Join(g.logKeys, "\n") + "\n")},
-		{signersFile, []byte(roleMail + ` namespaces="` + namespace + `" ` + g.PublicKey() + "\n")},
+		{signersFile, []byte(signers.String())},
 		{readmeFile, []byte(strings.NewReplacer("ORIGIN", g.origin, "BRANCH", g.plainBranch()).Replace(readme))},
 	}
 }

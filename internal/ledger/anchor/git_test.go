@@ -1,6 +1,7 @@
 package anchor_test
 
 import (
+	"crypto/ed25519"
 	"strings"
 	"testing"
 	"time"
@@ -238,24 +239,37 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// While the key of the log is changed, checkpoints of the old and of the new one count; later the old one is unknown, and so is what it signed.
-func TestLogKeys(t *testing.T) {
+// While keys are changed, checkpoints and commits of the old and of the new ones count; without the old ones, what they signed is foreign.
+func TestChangeOfKeys(t *testing.T) {
 	server, before, after := start(t), newLedger(t), newLedger(t)
 	repo := create(t, server, "anchor")
-	with := func(keys ...string) func(*anchor.Config) {
-		return func(c *anchor.Config) { c.Key, c.LogKeys = before.key, keys }
-	}
-	g := before.anchor(server.HTTPURL("anchor"), nil, with(before.vkey))
+	url := server.HTTPURL("anchor")
+	g := before.anchor(url, nil)
 	latest(t, g)
 	push(t, g, before.checkpoint(1))
-	g = after.anchor(server.HTTPURL("anchor"), nil, with(after.vkey, before.vkey))
-	latest(t, g)
+	_, err := after.anchor(url, nil).Latest(t.Context())
+	wantForked(t, err, "another key")
+
+	former := before.key.Public().(ed25519.PublicKey)
+	g = after.anchor(url, nil, func(c *anchor.Config) {
+		c.FormerKeys, c.LogKeys = []ed25519.PublicKey{former}, []string{after.vkey, before.vkey}
+	})
+	if a := latest(t, g); string(a.Checkpoint) != string(before.checkpoint(1)) {
+		t.Fatalf("found %q", a.Checkpoint)
+	}
 	push(t, g, after.checkpoint(2))
 	if got := git(t, repo, "show", "main:key.pub"); got != after.vkey+"\n"+before.vkey {
 		t.Errorf("key.pub is %q", got)
 	}
-	checkCommits(t, before, repo, "main", 2)
-	_, err := before.anchor(server.HTTPURL("anchor"), nil, with(before.vkey)).Latest(t.Context())
+	signers := strings.Split(git(t, repo, "show", "main:allowed_signers"), "\n")
+	if len(signers) != 2 || !strings.HasSuffix(signers[0], g.PublicKey()) || signers[1] == signers[0] {
+		t.Errorf("allowed_signers is %q", signers)
+	}
+	// The old keys have gone.
+	latest(t, after.anchor(url, nil))
+	_, err = before.anchor(url, nil).Latest(t.Context())
+	wantForked(t, err, "another key")
+	_, err = before.anchor(url, nil, func(c *anchor.Config) { c.Key = after.key }).Latest(t.Context())
 	wantForked(t, err, "not one of this log")
 }
 
