@@ -18,7 +18,9 @@ var update = flag.Bool("update", false, "write the fixtures anew")
 // sizes are on both sides of where a tile is full. 70,000 would be the next, and is in the benchmark.
 var sizes = []int{1, 2, 255, 256, 257, 600}
 
-func fixture(size int) string { return filepath.Join("testdata", fmt.Sprintf("export-%d.tar.gz", size)) }
+func fixture(size int) string {
+	return filepath.Join("testdata", fmt.Sprintf("export-%d.tar.gz", size))
+}
 
 func readFixture(t testing.TB, size int) []byte {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"slices"
 	"testing"
@@ -39,6 +40,9 @@ func story(n int) tlog.Files {
 // everyHundredth entry gets a proof in the exports of tests.
 func everyHundredth(index uint64, _ entry.Entry) bool { return index%100 == 0 }
 
+// ctx of what is made outside of a test.
+var ctx = context.Background()
+
 func export(t testing.TB, files tlog.Files) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -55,7 +59,7 @@ func verify(t testing.TB, data []byte, o evidence.Options) *evidence.Report {
 	if err != nil {
 		return &evidence.Report{Findings: []evidence.Finding{{Text: err.Error()}}}
 	}
-	report, err := evidence.VerifyArchive(context.Background(), a, o)
+	report, err := evidence.VerifyArchive(ctx, a, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,20 +72,20 @@ type member struct {
 	data []byte
 }
 
-func unpack(t testing.TB, data []byte) []member {
-	t.Helper()
+// unpack what these tests have packed.
+func unpack(data []byte) []member {
 	var out []member
 	for in := tar.NewReader(bytes.NewReader(data)); ; {
 		h, err := in.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		content, err := io.ReadAll(in)
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		out = append(out, member{h.Name, content})
 	}
