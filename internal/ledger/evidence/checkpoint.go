@@ -14,8 +14,8 @@ import (
 // MaxCheckpoint is the longest checkpoint that is read. Ours are of 250 bytes; each witness adds a line.
 const MaxCheckpoint = 16 << 10
 
-// MaxEntries is the largest log that is checked. A log of Stele gets there after centuries.
-const MaxEntries = 50_000_000
+// MaxEntries is the largest log that is checked. A log of Stele gets there after a century.
+const MaxEntries = 10_000_000
 
 // Checkpoint is what a log has signed: so many entries, with this root.
 type Checkpoint struct {

@@ -60,9 +60,16 @@ func (f *file) check(ctx context.Context) error {
 	if err := f.trust(ctx); err != nil {
 		return err
 	}
-	checks := []func(context.Context) error{f.belong, f.sums, f.gatherCheckpoints, f.checkProofs, f.log}
 	if len(f.o.Keys) == 0 {
 		f.finding(keysDir, "there is no key to check the checkpoint with: none was given, and none is in the file")
+		return f.sums(ctx)
+	}
+	opened, err := f.openCheckpoint(ctx)
+	if err != nil {
+		return err
+	}
+	checks := []func(context.Context) error{f.belong, f.sums, f.gatherCheckpoints, f.checkProofs, f.log}
+	if !opened {
 		checks = checks[1:2]
 	}
 	for _, check := range checks {
@@ -116,17 +123,9 @@ func contains(keys []Key, key Key) bool {
 }
 
 // belong lets no file be there that nothing is said of: somebody may take it for evidence.
-func (f *file) belong(ctx context.Context) error {
-	raw, err := f.Read(ctx, layout.CheckpointPath)
-	if err != nil {
-		return nil //nolint:nilerr // it is missed later
-	}
-	c, err := OpenCheckpoint(raw, f.o.Keys)
-	if err != nil || c.Size > MaxEntries {
-		return nil //nolint:nilerr // likewise
-	}
+func (f *file) belong(context.Context) error {
 	fixed := map[string]bool{readmeFile: true, sumsFile: true, entriesFile: true, layout.CheckpointPath: true}
-	for path := range logFiles(c.Size) {
+	for path := range logFiles(f.checkpoint.Size) {
 		fixed[path] = true
 	}
 	checkpoints, proofs := 0, 0
@@ -140,7 +139,7 @@ func (f *file) belong(ctx context.Context) error {
 			proofs++
 		}
 		if !fixed[name] && !isCheckpoint && !isProof && !strings.HasPrefix(name, keysDir) {
-			f.finding(name, "it does not belong into an export of %d entries", c.Size)
+			f.finding(name, "it does not belong into an export of %d entries", f.checkpoint.Size)
 		}
 	}
 	if checkpoints > maxCheckpoints || proofs > maxProofs {
@@ -205,17 +204,13 @@ func (f *file) gatherCheckpoints(ctx context.Context) error {
 			f.finding(name, "%v", err)
 			continue
 		}
-		if c, err := OpenCheckpoint(raw, f.o.Keys); err == nil && c.Size != size {
-			f.finding(name, "it speaks of %d entries", c.Size)
-		}
-		f.o.Earlier = append(f.o.Earlier, Earlier{Name: name, Data: raw})
+		f.o.Earlier = append(f.o.Earlier, Earlier{Name: name, Data: raw, size: &size})
 	}
 	return nil
 }
 
 // checkProofs of selected entries. Each must speak of the checkpoint of the file.
 func (f *file) checkProofs(ctx context.Context) error {
-	checkpoint, _ := f.Read(ctx, layout.CheckpointPath)
 	for _, name := range f.names {
 		index, is := numbered(name, proofsDir, proofSuffix)
 		if !is {
@@ -232,7 +227,7 @@ func (f *file) checkProofs(ctx context.Context) error {
 			f.finding(name, "%v", err)
 		case p.Index != index:
 			f.finding(name, "it is of entry %d", p.Index)
-		case !bytes.Equal(p.Checkpoint.Raw, checkpoint):
+		case !bytes.Equal(p.Checkpoint.Raw, f.checkpoint.Raw):
 			f.finding(name, "its checkpoint is another one than that of the file")
 		default:
 			f.proofs = append(f.proofs, p)
@@ -264,7 +259,7 @@ func (f *file) log(ctx context.Context) error {
 		}
 		read++
 	}
-	if err := f.run(ctx); err != nil {
+	if err := f.checkLog(ctx); err != nil {
 		return err
 	}
 	if _, err := in.ReadByte(); same && read == f.checkpoint.Size && !errors.Is(err, io.EOF) {

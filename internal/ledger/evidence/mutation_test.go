@@ -15,13 +15,14 @@ import (
 
 	"github.com/transparency-dev/tessera/api/layout"
 
+	"github.com/stele-dev/stele/internal/ledger/entry"
 	"github.com/stele-dev/stele/internal/ledger/evidence"
 	"github.com/stele-dev/stele/test/testkit/tlog"
 )
 
 var seed = flag.Uint64("seed", 0, "of the mutations; 0: another one each time")
 
-const mutations = 12_000
+var mutations = flag.Uint64("mutations", 10_000, "how many")
 
 // mutant is an export that must not verify.
 type mutant struct {
@@ -140,7 +141,7 @@ var mutators = map[string]func(*rand.Rand, *victim) mutant{
 		default:
 			first := r.IntN(int(at)) //nolint:gosec // small
 			forged, what = replaced(v.entries, first, another(r)), fmt.Sprintf("diverging at %d, before %d", first, at)
-			for range r.IntN(3) * r.IntN(300) {
+			for range r.IntN(3) * r.IntN(30) {
 				forged = append(forged, another(r))
 			}
 		}
@@ -153,7 +154,7 @@ var mutators = map[string]func(*rand.Rand, *victim) mutant{
 			m.earlier = []evidence.Earlier{{Name: "kept", Data: kept}}
 		}
 		// What the export would leave out, its author may have put in.
-		m.data = pack(resum(append(honestExport(files), extra(files, at, kept, m.earlier == nil)...)))
+		m.data = pack(resum(append(honestExport(files, nil), extra(files, at, kept, m.earlier == nil)...)))
 		return m
 	},
 }
@@ -173,12 +174,18 @@ func tlogEntries(files tlog.Files) [][]byte {
 	return all
 }
 
-// another entry, that is in no log.
-func another(r *rand.Rand) []byte {
-	e := tlog.Entry(1 + r.IntN(50))
-	e.Key += fmt.Sprint("/", r.Uint64())
-	return tlog.Encode(e)
-}
+// others are entries that are in no log.
+var others = func() [][]byte {
+	var out [][]byte
+	for i := range 200 {
+		e := tlog.Entry(1 + i%50)
+		e.Key += fmt.Sprint("/", i)
+		out = append(out, tlog.Encode(e))
+	}
+	return out
+}()
+
+func another(r *rand.Rand) []byte { return others[r.IntN(len(others))] }
 
 // forge changes a list of entries, so that another one results.
 func forge(r *rand.Rand, entries [][]byte) ([][]byte, string) {
@@ -238,11 +245,11 @@ func (v *victim) pack(what string, members []member, again bool) mutant {
 	return mutant{data: pack(members), what: what}
 }
 
-func honestExport(files tlog.Files) []member {
+func honestExport(files tlog.Files, prove func(uint64, entry.Entry) bool) []member {
 	var b bytes.Buffer
 	key, err := evidence.ParseKey(testKey.Public)
 	if err == nil {
-		_, err = evidence.Export{Keys: []evidence.Key{key}, Select: everyHundredth}.Write(ctx, files, &b)
+		_, err = evidence.Export{Keys: []evidence.Key{key}, Select: prove}.Write(ctx, files, &b)
 	}
 	if err != nil {
 		panic(err)
@@ -252,9 +259,9 @@ func honestExport(files tlog.Files) []member {
 
 func victims() []*victim {
 	var all []*victim
-	for _, n := range []int{2, 3, 7, 20, 64, 258} {
-		v := &victim{entries: tlog.Entries(n), files: story(n)}
-		v.members = honestExport(v.files)
+	for _, n := range []int{2, 3, 7, 20, 40, 258} {
+		v := &victim{entries: tlog.Entries(n), files: tlog.Make(testKey, tlog.Entries(n), uint64(n/2), uint64(n-1))}
+		v.members = honestExport(v.files, everyHundredth)
 		v.packed = pack(v.members)
 		all = append(all, v)
 	}
@@ -265,7 +272,7 @@ func victims() []*victim {
 func mutate(all []*victim, names []string, seed, i uint64) (kind string, m mutant) {
 	r := rand.New(rand.NewPCG(seed, i)) //nolint:gosec // a test
 	v := all[r.IntN(len(all)-1)]
-	if r.IntN(20) == 0 {
+	if r.IntN(40) == 0 {
 		v = all[len(all)-1]
 	}
 	kind = names[r.IntN(len(names))]
@@ -305,10 +312,10 @@ func TestMutations(t *testing.T) {
 			}
 		})
 	}
-	for i := range uint64(mutations) {
+	for i := range *mutations {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	t.Logf("%d mutations: %v", mutations, count)
+	t.Logf("%d mutations: %v", *mutations, count)
 }

@@ -23,6 +23,8 @@ type Earlier struct {
 	// Name of the file, for messages.
 	Name string
 	Data []byte
+	// size that its name promises, if it does.
+	size *uint64
 }
 
 // Options of Verify.
@@ -43,7 +45,11 @@ type Options struct {
 // could not be read; what is wrong in it is in the report.
 func Verify(ctx context.Context, files Files, o Options) (*Report, error) {
 	v := &verifier{files: files, o: o, report: &Report{}}
-	if err := v.run(ctx); err != nil {
+	opened, err := v.openCheckpoint(ctx)
+	if err == nil && opened {
+		err = v.checkLog(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	v.report.conclude(v.findings)
@@ -77,10 +83,8 @@ type earlier struct {
 	Checkpoint
 }
 
-func (v *verifier) run(ctx context.Context) error {
-	if err := v.openCheckpoint(ctx); err != nil || len(v.list) > 0 {
-		return err
-	}
+// checkLog checks everything below the checkpoint, which is open.
+func (v *verifier) checkLog(ctx context.Context) error {
 	v.openEarlier()
 	v.tree = tree{files: v.files, size: v.checkpoint.Size, known: map[[2]uint64][]byte{}}
 	v.nodes, v.pending, v.keys = ranges.NewEmptyRange(0), map[uint64][]byte{}, map[[16]byte]uint32{}
@@ -94,24 +98,26 @@ func (v *verifier) run(ctx context.Context) error {
 	return nil
 }
 
-func (v *verifier) openCheckpoint(ctx context.Context) error {
+// openCheckpoint says whether there is one that can be built on.
+func (v *verifier) openCheckpoint(ctx context.Context) (bool, error) {
 	raw, err := v.files.Read(ctx, layout.CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		v.file(layout.CheckpointPath, "it is missing")
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if v.checkpoint, err = OpenCheckpoint(raw, v.o.Keys); err != nil {
 		v.file(layout.CheckpointPath, "%v", err)
-		return nil
+		return false, nil
 	}
 	v.report.signed(v.checkpoint)
 	if v.checkpoint.Size > MaxEntries {
 		v.file(layout.CheckpointPath, "it speaks of %d entries, and at most %d are checked", v.checkpoint.Size, uint64(MaxEntries))
+		return false, nil
 	}
-	return nil
+	return true, nil
 }
 
 // openEarlier checks the earlier checkpoints as far as that can be done without the log, and puts them in order.
@@ -121,6 +127,8 @@ func (v *verifier) openEarlier() {
 		switch {
 		case err != nil:
 			v.file(e.Name, "%v", err)
+		case e.size != nil && *e.size != c.Size:
+			v.file(e.Name, "it speaks of %d entries", c.Size)
 		case c.Origin != v.checkpoint.Origin:
 			v.file(e.Name, "it is of the log %s, and not of this one, %s", printable(c.Origin), printable(v.checkpoint.Origin))
 		case c.Size > v.checkpoint.Size:
