@@ -174,3 +174,19 @@ func numbered(path, dir, suffix string) (uint64, bool) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	return n, is && has && err == nil && strconv.FormatUint(n, 10) == text
 }
+
+// Keys that came with the file, as far as they can be read. Whoever wrote the file may have made them.
+func (a *Archive) Keys(ctx context.Context) []Key {
+	var keys []Key
+	for _, name := range a.names {
+		if !strings.HasPrefix(name, keysDir) || len(keys) >= maxKeys {
+			continue
+		}
+		if raw, err := a.Read(ctx, name); err == nil {
+			if key, err := ParseKey(string(raw)); err == nil {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}

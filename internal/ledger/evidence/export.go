@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"time"
 
@@ -34,6 +36,8 @@ type Exported struct {
 	Size        uint64
 	Checkpoints int
 	Proofs      int
+	// OtherKeys counts the earlier checkpoints that were left out because no key of the export has signed them, as before a change of keys.
+	OtherKeys int
 }
 
 // Write writes an export of the log. The same log gives the same bytes. Of the log no more is checked than the signature of the checkpoint: whoever gives the
@@ -119,10 +123,17 @@ func (x *exporter) head(ctx context.Context) error {
 	for _, size := range thin(sizes, x.checkpoint.Size) {
 		path := checkpointsDir + strconv.FormatUint(size, 10)
 		raw, err := x.from.Read(ctx, path)
-		if err != nil {
-			return err
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // The writer keeps the newest, and tidies up.
 		}
-		if err := x.add(path, raw); err != nil {
+		if err == nil {
+			if _, unknown := OpenCheckpoint(raw, x.Keys); unknown != nil {
+				x.done.OtherKeys++
+				continue
+			}
+			err = x.add(path, raw)
+		}
+		if err != nil {
 			return err
 		}
 		x.done.Checkpoints++

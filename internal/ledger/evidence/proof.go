@@ -10,6 +10,7 @@ import (
 	tlogproof "github.com/transparency-dev/formats/proof"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
+	"github.com/transparency-dev/tessera/api/layout"
 
 	"github.com/stele-dev/stele/internal/ledger/entry"
 )
@@ -81,4 +82,30 @@ func OpenProof(data []byte, keys []Key) (Proof, error) {
 		return Proof{}, fmt.Errorf("the entry is in the log, but: %w", err)
 	}
 	return p, nil
+}
+
+// ProveEntry writes the proof of an entry of a log that was verified before, with its newest checkpoint.
+func ProveEntry(ctx context.Context, files Files, keys []Key, index uint64) ([]byte, error) {
+	raw, err := files.Read(ctx, layout.CheckpointPath)
+	if err != nil {
+		return nil, err
+	}
+	c, err := OpenCheckpoint(raw, keys)
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint of the log: %w", err)
+	}
+	if index >= c.Size {
+		return nil, fmt.Errorf("there is no entry %d: the log has %d", index, c.Size)
+	}
+	files = Growing{files}
+	path := layout.EntriesPathForLogIndex(index, c.Size)
+	data, err := files.Read(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	list, err := splitBundle(data)
+	if i := index % layout.EntryBundleWidth; err == nil && i < uint64(len(list)) {
+		return Prove(ctx, files, c, index, list[i])
+	}
+	return nil, fmt.Errorf("%s does not hold entry %d", path, index)
 }

@@ -126,7 +126,7 @@ func Make(key Key, entries [][]byte, checkpoints ...uint64) Files {
 // Start is when the logs of tests begin.
 var Start = time.Unix(1_780_000_000, 0).UTC()
 
-// Entries makes the story of one track: releases that are created, staged, activated and retired, with intents and outcomes.
+// Entries makes the story of one track: releases that are created, staged, activated and retired by the next one, with intents and outcomes.
 func Entries(n int) [][]byte {
 	out := make([][]byte, 0, n)
 	for i := range n {
@@ -156,6 +156,16 @@ func Entry(i int) entry.Entry {
 	}
 	n, kind := (i-1)/len(steps), steps[(i-1)%len(steps)]
 	release := Release(n)
+	if ends := kind == entry.TerminationIntended || kind == entry.ReleaseRetired; ends && n == 0 {
+		// There is no release before the first one.
+		kind = map[entry.Kind]entry.Kind{entry.TerminationIntended: entry.TrackSuspended, entry.ReleaseRetired: entry.TrackResumed}[kind]
+		return entry.Entry{
+			Key: entry.Key("track", int64(i), string(kind)), Kind: kind, Time: at,
+			Object: entry.Object{Kind: "ReleaseTrack", Namespace: "shop", Name: "shop", UID: "track"}, Track: "shop",
+		}
+	} else if ends {
+		release = Release(n - 1)
+	}
 	e := entry.Entry{
 		Key: entry.Key(release.UID, release.Run, string(kind)), Kind: kind, Time: at,
 		Object: entry.Object{Kind: "ImmutableRelease", Namespace: "shop", Name: release.Name, UID: release.UID}, Track: "shop", Release: release,
