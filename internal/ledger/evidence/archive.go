@@ -14,7 +14,7 @@ import (
 
 const (
 	// maxMembers of an export: tiles and bundles of the largest log, and what is beside them.
-	maxMembers = 200_000
+	maxMembers = 100_000
 	// maxMember is the longest that is read into memory: 256 entries of 64 KiB.
 	maxMember = 17 << 20
 	tarBlock  = 512
