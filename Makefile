@@ -53,11 +53,19 @@ manifests: ## Generate CRDs and RBAC from markers.
 	$(TOOL) controller-gen rbac:roleName=stele paths=./controllers/... output:rbac:dir=config/rbac
 
 .PHONY: build
-build: bin/stele ## Build the operator.
+build: bin/stele bin/kubectl-stele ## Build the operator and the plugin of kubectl.
 
 .PHONY: bin/stele
 bin/stele:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stele .
+
+.PHONY: bin/kubectl-stele
+bin/kubectl-stele:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/kubectl-stele ./cmd/kubectl-stele
+
+.PHONY: plugin-archives
+plugin-archives: ## Build the plugin for every platform, and the manifest for krew: dist/plugin. PLUGIN_URI: where the archives will be.
+	go run ./hack/krew --version '$(VERSION)' --uri '$(PLUGIN_URI)' --out dist/plugin
 
 .PHONY: image
 image: ## Build the container image with ko: an OCI layout in dist/image. No Docker, no registry; PUSH=true pushes it to IMG.

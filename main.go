@@ -20,11 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/config/crd"
+	"github.com/stele-dev/stele/controllers/auditledger"
 	"github.com/stele-dev/stele/controllers/breakglass"
 	"github.com/stele-dev/stele/controllers/guard"
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/actors"
+	"github.com/stele-dev/stele/internal/ledger/outbox"
 	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
@@ -36,16 +40,9 @@ var version = "dev"
 //go:embed config/admission/*.yaml config/crd/bases/*.yaml
 var manifests embed.FS
 
-// trackCRD says what a ReleaseTrack may hold, to those who have no cluster to ask.
-const trackCRD = "config/crd/bases/stele.dev_releasetracks.yaml"
-
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "render" {
-		crd, err := manifests.ReadFile(trackCRD)
-		if err != nil {
-			panic(err) // the build puts it there
-		}
-		os.Exit(dryrun.Command{CRD: crd, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+		os.Exit(dryrun.Command{CRD: crd.ReleaseTrack, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
 	}
 	opts := options{}
 	opts.register(pflag.CommandLine)
@@ -115,13 +112,28 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	}
 	tracks := releasetrack.New(mgr, live, git, namespace, opts.gitWorkers)
 	tracks.Floor = opts.floor
+	entries := outbox.New(live, namespace)
+	backlog, err := outbox.NewBacklog(mgr.GetConfig(), namespace, tracks.Clock, outbox.DeadlineOf(mgr.GetClient()))
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(backlog); err != nil {
+		return err
+	}
+	who := &actors.Store{Client: live, Namespace: namespace}
+	tracks.Ledger, tracks.Backlog, tracks.Actors = entries, backlog, who
+	if err := auditledger.New(mgr, entries, who).SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the ledger controller: %w", err)
+	}
 	if tracks.Protection, err = guard.Setup(mgr, manifests, namespace); err != nil {
 		return fmt.Errorf("set up the guard: %w", err)
 	}
 	if err := tracks.SetupWithManager(ctx, mgr, opts.concurrent); err != nil {
 		return fmt.Errorf("set up the track controller: %w", err)
 	}
-	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
+	grants := breakglass.New(mgr)
+	grants.Ledger, grants.Actors = entries, tracks.Actors
+	if err := grants.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
 	hooks := opts.webhook
@@ -146,7 +158,7 @@ func operatorNamespace(flag string) (string, error) {
 
 // findKinds says what to do when the cluster does not know our kinds. Without, the caches would wait for them for minutes.
 func findKinds(c client.Client) error {
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind, v1alpha1.AuditLedgerKind} {
 		gk := v1alpha1.GroupVersion.WithKind(kind).GroupKind()
 		_, err := c.RESTMapper().RESTMapping(gk, v1alpha1.GroupVersion.Version)
 		switch {

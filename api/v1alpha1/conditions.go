@@ -54,6 +54,17 @@ const (
 	// MutatedCondition: True when the cluster (a mutating webhook, say) changed an object of the run while it was created, besides
 	// defaults; absent otherwise. That is no drift.
 	MutatedCondition = "Mutated"
+	// PurgedCondition: True when the archive of the release was deleted for good, because of what it held; absent otherwise. The release never
+	// runs again.
+	PurgedCondition = "Purged"
+)
+
+// Reasons of a purge.
+const (
+	// ReleasePurgedReason: the archive is gone for good. Also the reason why a release of the same commit is Rejected.
+	ReleasePurgedReason = "ReleasePurged"
+	// PurgeRefusedReason is of an event only: a release was not purged, and the message says what to do first.
+	PurgeRefusedReason = "PurgeRefused"
 )
 
 // Reasons of Protected.

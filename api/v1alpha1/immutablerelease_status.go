@@ -67,6 +67,7 @@ const (
 
 // ImmutableReleaseStatus holds facts of the release's runs, and conditions computed from them and from the world.
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.images) || has(self.images)",message="images are set once"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.purged) || has(self.purged)",message="a release that was purged stays so"
 type ImmutableReleaseStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
@@ -89,6 +90,12 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	ActiveRun int32 `json:"activeRun,omitempty"`
 
+	// ending are runs whose replicas are ending while another run of the same release goes on: after a restart, say. Each is taken away when a
+	// live list finds nothing of it.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Ending []int32 `json:"ending,omitempty"`
 	// workloads is the run of an earlier release whose workloads run 1 of this release uses, because nothing but Stable
 	// objects differs between the two. Later runs make workloads of their own. Absent when run 1 does so too.
 	// +optional
@@ -150,13 +157,28 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	Drift []ObjectDrift `json:"drift,omitempty"`
 
+	// purged: a person has had its archive deleted for good (annotation stele.dev/purge of the track). It never runs again. Absent otherwise.
+	// +kubebuilder:validation:XValidation:rule="self.intended == oldSelf.intended && (!has(oldSelf.done) || has(self.done) && self.done == oldSelf.done)",message="what was purged stays so"
+	// +optional
+	Purged *ReleasePurge `json:"purged,omitempty"`
+
 	// conditions: Ready, Reconciling, Stalled, Rendered, Accepted, Healthy, Serving, ReplicasTerminated, SelfContained, Drifted, Mutated,
-	// Deletable.
+	// Purged, Deletable.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ReleasePurge is how far a purge has got.
+type ReleasePurge struct {
+	// intended is when it was noted. Nothing is begun of the release from then on.
+	// +required
+	Intended metav1.MicroTime `json:"intended"`
+	// done is when the last Secret of the archive was gone; absent before.
+	// +optional
+	Done *metav1.MicroTime `json:"done,omitempty"`
 }
 
 // ObjectBaseline is an object as the API server stored it when it was made.

@@ -18,7 +18,8 @@ const (
 	EnforcedLabel = "stele.dev/immutable"
 	// Enforced is the value of EnforcedLabel.
 	Enforced = "enforced"
-	// ActorAnnotation on a track names the user who changes spec.pin, spec.promote or spec.rejected; it must be the one who asks.
+	// ActorAnnotation on a track names the user who changes spec.pin, spec.promote or spec.rejected, or asks for a purge; it must be the one who asks. On the
+	// AuditLedger it names who asks for an erasure. Once that is recorded, the operator takes the name of a person away.
 	ActorAnnotation = "stele.dev/actor"
 
 	// AcceptHistoryAnnotation on a track: the full id of a commit of a rewritten history that a person accepts; what was pushed on top of it

@@ -5,6 +5,7 @@ import (
 )
 
 // ReleaseTrackStatus is what the operator has seen and done last.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.purged) || has(self.purged)",message="what was purged stays so"
 type ReleaseTrackStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of.
 	// +optional
@@ -55,6 +56,25 @@ type ReleaseTrackStatus struct {
 	// +optional
 	Promotion *PromotedRelease `json:"promotion,omitempty"`
 
+	// purged are the releases that were purged: no release of their commits is ever run again, also where the release itself is gone. At most 100.
+	// +listType=map
+	// +listMapKey=release
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="oldSelf.all(o, self.exists(n, n.release == o.release && n.commit == o.commit))",message="what was purged stays so"
+	// +optional
+	Purged []PurgedRelease `json:"purged,omitempty"`
+
+	// lastPurge is what became of the annotation stele.dev/purge that was looked at last.
+	// +optional
+	LastPurge *PurgeAnswer `json:"lastPurge,omitempty"`
+
+	// rejected echoes spec.rejected as it was last recorded in the audit ledger.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=64
+	// +optional
+	Rejected []string `json:"rejected,omitempty"`
+
 	// lastHandledReconcileAt echoes the annotation reconcile.fluxcd.io/requestedAt that was last acted upon.
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
@@ -87,6 +107,40 @@ type LeftOutCommits struct {
 	// +kubebuilder:validation:MaxLength=40
 	// +required
 	Newest string `json:"newest"`
+}
+
+// PurgedRelease is a release whose archive was deleted for good, or is about to be.
+type PurgedRelease struct {
+	// release by name.
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Release string `json:"release"`
+	// commit of it: the full id.
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Commit string `json:"commit"`
+	// sequence of it, which is not given away again.
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	Sequence int64 `json:"sequence"`
+	// since when.
+	// +required
+	Since metav1.MicroTime `json:"since"`
+}
+
+// PurgeAnswer says what became of a wish to purge a release.
+type PurgeAnswer struct {
+	// release that the annotation named.
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Release string `json:"release"`
+	// refused says why nothing was done, and what to do first; absent: it was obeyed.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Refused string `json:"refused,omitempty"`
+	// time of the answer.
+	// +required
+	Time metav1.MicroTime `json:"time"`
 }
 
 // PinnedRelease is a pin as it was first seen.

@@ -16,13 +16,13 @@ func init() { commands = append(commands, newAsOf) }
 
 type asOf struct {
 	ledgerFlags
-	output string
+	out *output
 }
 
 func newAsOf(s *shell) *cobra.Command {
 	a := &asOf{ledgerFlags: ledgerFlags{shell: s}}
 	cmd := &cobra.Command{
-		Use: "as-of TRACK TIME", Short: "Tell from the log what a track ran at a time", Args: cobra.ExactArgs(2),
+		Use: "as-of TRACK TIME", GroupID: groupProve, Short: "Tell from the log what a track ran at a time", Args: cobra.ExactArgs(2),
 		Long: `Tell from the log what a track ran at a time: release, commit, digest, who had signed it, since when and until when; what was being staged; whether a person
 had pinned it. The whole log is read and verified first. Times are in UTC, and those of the operator's clock.`,
 		Example: `  kubectl stele as-of shop 2026-03-03T14:00:00Z -n shop
@@ -30,7 +30,7 @@ had pinned it. The whole log is read and verified first. Times are in UTC, and t
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], args[1]) },
 	}
 	a.add(cmd)
-	addOutputFlag(cmd, &a.output)
+	a.out = newOutput(cmd, outputJSON, outputYAML)
 	return cmd
 }
 
@@ -43,9 +43,6 @@ type reliesOn struct {
 }
 
 func (a *asOf) run(ctx context.Context, track, at string) error {
-	if err := checkOutput(a.output); err != nil {
-		return err
-	}
 	when, err := readTime(at)
 	if err != nil {
 		return err
@@ -68,16 +65,16 @@ func (a *asOf) run(ctx context.Context, track, at string) error {
 	}
 	answer, err := fold.Answer()
 	if err != nil {
-		return usage("%v", err)
+		return usagef("%v", err)
 	}
 	if report.To < entry.Time(when) {
 		answer.Notes = append(answer.Notes, "this time is after the last entry of the log; what has not reached the log yet is not known here")
 	}
-	if a.output != "" {
-		return a.shell.print(a.output, struct {
+	if !a.out.forPeople() {
+		return a.shell.write(a.out, struct {
 			asof.Answer `json:",inline"`
 			ReliesOn    reliesOn `json:"reliesOn"`
-		}{answer, reliesOn{report.Origin, report.Size, report.Root, report.SignedBy}}, nil, nil)
+		}{answer, reliesOn{report.Origin, report.Size, report.Root, report.SignedBy}})
 	}
 	a.tell(answer, report)
 	return nil
@@ -91,53 +88,50 @@ func (a *asOf) tell(answer asof.Answer, report *evidence.Report) {
 	}
 	switch r := answer.Running; {
 	case answer.Last == nil:
-		s.line("%s at %s: the log knows nothing of this track until then", name, answer.Time)
+		s.linef("%s at %s: the log knows nothing of this track until then", name, answer.Time)
 	case r == nil:
-		s.line("%s at %s: no release of it served", name, answer.Time)
+		s.linef("%s at %s: no release of it served", name, answer.Time)
 	default:
-		s.line("%s at %s: %s, run %d", name, answer.Time, r.Name, r.Run)
-		s.line("  commit     %s", orNone(r.Commit))
-		s.line("  digest     %s", orNone(r.Digest))
-		s.line("  signed by  %s", signer(r.Release))
-		s.line("  since      %s (entry %d)", r.Since.Time, r.Since.Index)
+		s.linef("%s at %s: %s, run %d", name, answer.Time, r.Name, r.Run)
+		s.linef("  commit     %s", orDash(r.Commit))
+		s.linef("  digest     %s", orDash(r.Digest))
+		s.linef("  signed by  %s", signedBy(r.Release))
+		s.linef("  since      %s (entry %d)", r.Since.Time, r.Since.Index)
 		if r.Until != nil {
-			s.line("  until      %s (entry %d, %s)", r.Until.Time, r.Until.Index, r.Until.Kind)
+			s.linef("  until      %s (entry %d, %s)", r.Until.Time, r.Until.Index, r.Until.Kind)
 		} else {
-			s.line("  until      the end of the log, %s", report.To)
+			s.linef("  until      the end of the log, %s", report.To)
 		}
 	}
 	if r := answer.Switching; r != nil {
-		s.line("  traffic was about to move to %s, run %d (entry %d)", r.Name, r.Run, r.Since.Index)
+		s.linef("  traffic was about to move to %s, run %d (entry %d)", r.Name, r.Run, r.Since.Index)
 	}
 	for _, r := range answer.Staging {
-		s.line("  being staged: %s, run %d, since %s (entry %d)", r.Name, r.Run, r.Since.Time, r.Since.Index)
+		s.linef("  being staged: %s, run %d, since %s (entry %d)", r.Name, r.Run, r.Since.Time, r.Since.Index)
 	}
 	if r := answer.Pinned; r != nil {
-		s.line("  pinned to %s since %s (entry %d)", orNone(r.Name), r.Since.Time, r.Since.Index)
-	}
-	if m := answer.Suspended; m != nil {
-		s.line("  suspended since %s (entry %d)", m.Time, m.Index)
+		s.linef("  pinned to %s since %s (entry %d)", orDash(r.Name), r.Since.Time, r.Since.Index)
 	}
 	for _, note := range answer.Notes {
-		s.line("  note: %s", note)
+		s.linef("  note: %s", note)
 	}
-	s.line("  relies on  %d entries of %s, root %s, signed by %s", report.Size, report.Origin, report.Root, strings.Join(report.SignedBy, ", "))
+	s.linef("  relies on  %d entries of %s, root %s, signed by %s", report.Size, report.Origin, report.Root, strings.Join(report.SignedBy, ", "))
 	if report.KeyFromFile {
-		s.warn("warning: it was checked with the key that came with it; give the one that you trust with --key")
+		s.notef("warning: it was checked with the key that came with it; give the one that you trust with --key\n")
 	}
 }
 
-func orNone(text string) string {
+func orDash(text string) string {
 	if text == "" {
 		return "-"
 	}
 	return text
 }
 
-func signer(r entry.Release) string {
+func signedBy(r entry.Release) string {
 	switch {
 	case r.KeyFingerprint != "":
-		return fmt.Sprintf("%s (checked: %s)", r.KeyFingerprint, orNone(r.Verification))
+		return fmt.Sprintf("%s (checked: %s)", r.KeyFingerprint, orDash(r.Verification))
 	case r.Verification != "":
 		return "nobody that was recorded (checked: " + r.Verification + ")"
 	default:

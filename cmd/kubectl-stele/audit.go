@@ -8,7 +8,7 @@ var auditCommands []func(*shell) *cobra.Command
 func init() {
 	commands = append(commands, func(s *shell) *cobra.Command {
 		cmd := &cobra.Command{
-			Use: "audit", Short: "Work with the tamper-evident log of what Stele has done",
+			Use: "audit", GroupID: groupProve, Short: "Work with the tamper-evident log of what Stele has done",
 			Long: "Work with the tamper-evident log of what Stele has done.",
 		}
 		for _, add := range auditCommands {

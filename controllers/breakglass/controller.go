@@ -25,6 +25,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/breakglass"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/actors"
 )
 
 // +kubebuilder:rbac:groups=stele.dev,resources=breakglasses,resourceNames=cluster,verbs=patch
@@ -45,6 +46,9 @@ type Reconciler struct {
 	// Client reads from the cache; a read waits for its own writes.
 	Client   client.Client
 	Recorder events.EventRecorder
+	// Ledger makes entries of the audit ledger durable; nil: none are made. Actors keeps, apart from it, whom a grant is for.
+	Ledger Ledger
+	Actors *actors.Store
 	// Clock: see kube.SteadyClock.
 	Clock kube.Clock
 }
@@ -116,6 +120,9 @@ func (r *Reconciler) writeStatus(ctx context.Context, b *v1alpha1.BreakGlass, d 
 	openGrants.Set(float64(len(d.Open)))
 	if equality.Semantic.DeepEqual(before.Status, b.Status) {
 		return nil
+	}
+	if err := r.record(ctx, before, d); err != nil {
+		return err
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, b, patch, client.FieldOwner(fieldManager)); err != nil {

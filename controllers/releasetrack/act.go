@@ -50,7 +50,7 @@ func (r *Reconciler) act(ctx context.Context, s *scope) (bool, error) {
 // ends: steps that clean up after a release, on which none of another release relies.
 func ends(kind release.StepKind) bool {
 	switch kind {
-	case release.Terminate, release.Confirm, release.Sweep, release.Prune, release.Forget:
+	case release.Terminate, release.Confirm, release.Sweep, release.Prune, release.Forget, release.Purge:
 		return true
 	default:
 		return false
@@ -116,7 +116,7 @@ func (r *Reconciler) do(ctx context.Context, s *scope, step release.Step) error 
 	switch step.Kind {
 	case release.Terminate: // also of a release that is lost
 		return r.terminate(ctx, s, release.RunKey{Release: step.Release, Run: step.Run})
-	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail:
+	case release.Skip, release.Stand, release.Promote, release.Pass, release.Condemn, release.Resume, release.Activate, release.Supersede, release.Fail, release.Purge:
 		return r.note(ctx, s, rel, step)
 	case release.TakeUp:
 		return r.takeUp(ctx, s, rel, step)
@@ -171,6 +171,8 @@ func (r *Reconciler) note(ctx context.Context, s *scope, rel *v1alpha1.Immutable
 		return r.activate(ctx, s, rel)
 	case release.Supersede:
 		return r.supersede(ctx, s, rel, step)
+	case release.Purge:
+		return r.purge(ctx, s, rel)
 	default:
 		return r.fail(ctx, s, rel, step)
 	}
@@ -183,7 +185,10 @@ func (r *Reconciler) microNow() *metav1.MicroTime {
 
 // begin asks the cluster whether the release may run, and then raises its run: durable before the first object is made.
 func (r *Reconciler) begin(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, step release.Step) error {
-	if err := r.permit(ctx, s, rel, step); err != nil {
+	if err := firstError(
+		func() error { return r.permit(ctx, s, rel, step) },
+		func() error { return r.recordEarly(ctx, s, rel) },
+	); err != nil {
 		return err
 	}
 	status := &rel.Status

@@ -11,6 +11,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -313,6 +314,9 @@ func (r *Reconciler) takeAndApply(ctx context.Context, s *scope, rel *v1alpha1.I
 		return err
 	}
 	if own == apply.Adoptable {
+		if err := r.record(ctx, record.Adopted(rel, o.Object.GetKind(), o.Object.GetName(), r.about(s))); err != nil {
+			return err
+		}
 		if err := r.Writer.Adopt(ctx, o.Object); err != nil {
 			return kube.Classify(err, apply.Describe(o.Object))
 		}

@@ -33,6 +33,9 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			return err
 		}
 	}
+	if err := r.intendSwitch(ctx, s, rel); err != nil {
+		return err
+	}
 	s.memory.switching = run
 	for _, services := range []bool{true, false} {
 		for i := range st.Objects {

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/ledger/entry"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -33,6 +34,9 @@ func (r *Reconciler) condemn(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 // resume takes the last run of an ended release up again: its replicas are all there, and nothing has to be made but what starts at
 // the switch.
 func (r *Reconciler) resume(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if err := r.intend(ctx, s, entry.RollbackIntended, rel, rel.Status.Run, v1alpha1.ObservationFailedReason, r.fromActive(s, rel)); err != nil {
+		return err
+	}
 	r.startAnew(&rel.Status)
 	s.memory.begun = release.Key(rel)
 	if s.memory.overlapped == s.memory.begun {

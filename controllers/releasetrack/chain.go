@@ -100,7 +100,7 @@ func (c *chain) name(track, commit string) (string, *v1alpha1.ReleaseRefusal) {
 func (c *chain) workloadsFrom(rel *v1alpha1.ImmutableRelease) string {
 	var best *v1alpha1.ImmutableRelease
 	for _, r := range c.releases {
-		if release.IsRefused(r) || release.IsSkipped(r) || release.IsFailed(r) || r.Spec.Digest == "" {
+		if release.IsRefused(r) || release.IsSkipped(r) || release.IsFailed(r) || release.IsPurged(r) || r.Spec.Digest == "" {
 			continue
 		}
 		active := r.Status.ActiveRun > 0

@@ -16,6 +16,7 @@ import (
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/archive"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/actors"
 	"github.com/stele-dev/stele/internal/policy"
 	"github.com/stele-dev/stele/internal/release"
 )
@@ -39,6 +40,12 @@ type Reconciler struct {
 	registries *registries
 	// Protection is what is known of the admission policies; nil: nobody looks after them.
 	Protection Protection
+	// Ledger makes entries of the audit ledger durable; nil: none are made.
+	Ledger Ledger
+	// Actors keeps who wished for what; nil: nobody does.
+	Actors *actors.Store
+	// Backlog says whether entries wait for too long; nil: nobody looks.
+	Backlog Backlog
 	// Recorder publishes events.
 	Recorder events.EventRecorder
 	// Floor is the least that is asked of the gates of every track.
@@ -87,14 +94,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // time: nothing about Git, not even its Secret, nor a release that cannot be written, holds up a rollback. A step that failed does
 // not hold up the look, whose commit may be what mends it.
 func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
+	purged := r.takePurge(ctx, s)
 	lost := r.mendLost(ctx, s)
 	taken := r.takeIn(ctx, s)
 	err := r.proceed(ctx, s)
 	if err == nil {
-		err = r.mendBroken(ctx, s)
+		err = errors.Join(r.confirmEnded(ctx, s), r.mendBroken(ctx, s))
 	}
 	r.lookWhenDue(ctx, s)
-	return errors.Join(lost, taken, err)
+	return errors.Join(purged, lost, taken, err)
 }
 
 // proceed plans and acts until the plan has nothing new to do. A step is done once in a reconcile: what it caused is seen when
@@ -151,6 +159,9 @@ func (r *Reconciler) finish(ctx context.Context, s *scope, err error) (ctrl.Resu
 	conflict := apierrors.IsConflict(err)
 	err = ignoreConflict(err)
 	statusErr := r.writeStatus(ctx, s, err)
+	if err == nil && !conflict && statusErr == nil {
+		statusErr = r.takeWishes(ctx, s)
+	}
 	conflict = conflict || apierrors.IsConflict(statusErr)
 	err = errors.Join(err, ignoreConflict(statusErr))
 	if s.look != nil && (err != nil || conflict) {

@@ -52,6 +52,9 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 			return ctrl.Result{RequeueAfter: settle}, errors.Join(err, statusErr)
 		}
 	}
+	if err := r.recordDeleted(ctx, s, keep); err != nil {
+		return ctrl.Result{}, err
+	}
 	for _, rel := range s.releases {
 		if err := r.letGo(ctx, rel); err != nil {
 			return again(err)

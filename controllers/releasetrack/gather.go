@@ -34,7 +34,7 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 			Name: track.Name, Active: track.Status.ActiveRelease, Lost: s.activeLost(), ResolveImages: mustResolve(track.Spec.Gates, r.Floor), Pin: track.Spec.Pin, PinSince: pinSince(track, now), Head: s.head(), Held: s.held(),
 			ProgressDeadline: track.ProgressDeadlineOrDefault(), Drain: track.Spec.Rollout.Drain.Duration,
 			Promote: s.promote(), Manual: s.manual(), Overlap: track.Spec.Rollout.Overlap.Duration, Observe: track.Spec.Rollout.Observe.Duration,
-			Rejected: setOf(track.Spec.Rejected), Verify: track.Spec.Source.Verify != nil, Restart: s.restart(), ReportDrift: track.Spec.Drift == v1alpha1.DriftReport, KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
+			Rejected: setOf(track.Spec.Rejected), Purged: s.purgedNames(), Verify: track.Spec.Source.Verify != nil, Restart: s.restart(), ReportDrift: track.Spec.Drift == v1alpha1.DriftReport, KeepFailed: track.Spec.Rollout.KeepFailed.Duration,
 			TerminationDeadline: track.TerminationDeadlineOrDefault(), Keep: int(ptr.Deref(track.Spec.History.Keep, 10)),
 			MinAge: track.Spec.History.MinAge.Duration, Max: int(ptr.Deref(track.Spec.History.Max, 100)),
 		},
@@ -153,6 +153,9 @@ func (r *Reconciler) readContents(ctx context.Context, s *scope) error {
 	for name, rel := range s.releases {
 		relevant := name == s.track.Spec.Pin || name == s.promote() || s.mayComeBack(rel) || name == s.track.Status.HeadRelease || rel.Status.ActiveRun > 0 ||
 			(rel.Status.Run > 0 && release.IsStaging(rel)) || release.IsPending(rel) || rel.Generation > 1
+		if release.IsPurged(rel) {
+			continue // there is nothing to read, and nothing to mend
+		}
 		r.checkAgain(s, rel)
 		if !relevant {
 			continue

@@ -73,6 +73,9 @@ func (r *Reconciler) ingest(ctx context.Context, s *scope, l *look) error {
 		s.track.Status.HeadRelease = head
 		r.noteLeft(s, head, l.found)
 	}
+	if err := r.recordFollowed(ctx, s, l); err != nil {
+		return err
+	}
 	s.track.Status.ObservedRevision, s.track.Status.ObservedURL = l.found.revision.String(), l.request.remote.URL
 	r.noteHistory(s, l)
 	return nil
@@ -282,6 +285,10 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 	} else {
 		refusal = content.refusal
 	}
+	if s.purgedCommit(commit.Commit) {
+		refusal = &v1alpha1.ReleaseRefusal{Reason: v1alpha1.ReleasePurgedReason, Message: "a release of this commit was purged, and no other one is made of it; make another commit"}
+		findings = []policy.Finding{refusedBy(refusal)}
+	}
 	rel := &v1alpha1.ImmutableRelease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.track.Namespace, Name: name,
 			Labels: map[string]string{v1alpha1.TrackLabel: s.track.Name}, Finalizers: []string{v1alpha1.ReleaseFinalizer}},
@@ -299,7 +306,7 @@ func (r *Reconciler) newRelease(ctx context.Context, s *scope, l *look, c *chain
 			return nil, &sourceError{v1alpha1.RefusedByClusterReason, fmt.Sprintf("release %s has the highest sequence that there is and leaves no room for commit %s; "+
 				"the operator did not make it: delete it", last.Name, commit.Commit)}
 		}
-		rel.Spec.Sequence = max(last.Spec.Sequence, s.memory.highestLost()) + 1
+		rel.Spec.Sequence = max(last.Spec.Sequence, s.memory.highestLost(), s.highestPurged()) + 1
 		rel.Spec.Previous = &v1alpha1.PreviousRelease{Name: last.Name, Digest: release.SpecDigest(&last.Spec)}
 	}
 	now := metav1.NewMicroTime(r.Clock.Now())

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -58,8 +59,15 @@ func (s *scope) activeLost() bool {
 // lostNames are the releases that are missed: those that were seen to go, and after a restart those that track or pin name.
 func (s *scope) lostNames() map[string]*v1alpha1.ImmutableRelease {
 	out := s.memory.lostReleases()
+	purged := s.purgedNames()
+	for name := range purged {
+		if out[name] != nil {
+			s.memory.notLost(name) // it is not made again
+			delete(out, name)
+		}
+	}
 	for _, name := range []string{s.track.Status.ActiveRelease, s.track.Spec.Pin} {
-		if _, known := out[name]; !known && s.releases[name] == nil && release.Commit(s.track.Name, name) != "" {
+		if _, known := out[name]; !known && !purged[name] && s.releases[name] == nil && release.Commit(s.track.Name, name) != "" {
 			out[name] = nil
 		}
 	}
@@ -184,6 +192,9 @@ func (r *Reconciler) recreate(ctx context.Context, s *scope, name string, spec *
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("make release %s again: %w", name, err)
+	}
+	if err := r.record(ctx, record.Restored(rel, "Release", r.about(s))); err != nil {
+		return err
 	}
 	s.memory.forgetRelease(name)
 	s.addRelease(rel)

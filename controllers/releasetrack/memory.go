@@ -168,7 +168,7 @@ func (t *trackMemory) releaseGone(rel *v1alpha1.ImmutableRelease) {
 		delete(t.forgotten, rel.UID)
 		return
 	}
-	if rel.Status.Run > 0 && rel.Spec.Archive != nil {
+	if rel.Status.Run > 0 && rel.Spec.Archive != nil && rel.Status.Purged == nil {
 		t.lost[rel.Name] = rel
 	}
 }

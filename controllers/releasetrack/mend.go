@@ -14,6 +14,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/archive"
+	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -87,7 +88,7 @@ func (r *Reconciler) chained(s *scope) map[string]string {
 	next := map[string]string{}
 	for _, rel := range list {
 		spec := r.loader.vouched(rel.UID)
-		if spec == nil && rel.Spec.Archive == nil && next[rel.Name] != "" && next[rel.Name] == release.SpecDigest(&rel.Spec) {
+		if spec == nil && (rel.Spec.Archive == nil || release.IsPurged(rel)) && next[rel.Name] != "" && next[rel.Name] == release.SpecDigest(&rel.Spec) {
 			spec = &rel.Spec
 		}
 		if spec != nil && spec.Previous != nil {
@@ -100,7 +101,7 @@ func (r *Reconciler) chained(s *scope) map[string]string {
 // readWitness reads the archive of the release after this one, which knows its digest, unless that was done before.
 func (r *Reconciler) readWitness(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) {
 	for _, next := range s.releases {
-		if p := next.Spec.Previous; p != nil && p.Name == rel.Name && next.Spec.Archive != nil && r.loader.checkedAt(next.UID).IsZero() {
+		if p := next.Spec.Previous; p != nil && p.Name == rel.Name && next.Spec.Archive != nil && !release.IsPurged(next) && r.loader.checkedAt(next.UID).IsZero() {
 			_, _ = r.archived(ctx, next) // where it cannot be read, it bears no witness
 		}
 	}
@@ -271,17 +272,22 @@ func (r *Reconciler) restore(ctx context.Context, s *scope, m *mending, name str
 		m.fail(err.Error(), false, r.Clock.Now())
 		return nil
 	}
-	record, err := release.Record(spec)
+	kept, err := release.Record(spec)
 	if err != nil {
 		return err
 	}
-	if err := r.Archives.Restore(ctx, archiveKeyOf(s.track.Namespace, name, spec), spec.Archive.Chunks, encoded, record); err != nil {
+	if err := r.Archives.Restore(ctx, archiveKeyOf(s.track.Namespace, name, spec), spec.Archive.Chunks, encoded, kept); err != nil {
 		return err
 	}
 	var about runtime.Object = s.track
 	if rel := s.releases[name]; rel != nil {
 		about = rel
 		r.loader.recheck(rel.UID)
+	}
+	if rel := s.releases[name]; rel != nil {
+		if err := r.record(ctx, record.Restored(rel, "Archive", r.about(s))); err != nil {
+			return err
+		}
 	}
 	rebuilds.WithLabelValues("Archive").Inc()
 	r.event(about, corev1.EventTypeNormal, v1alpha1.ArchiveRebuiltReason, "Rebuild", fmt.Sprintf("the archive of release %s was stored again, with the same digest", name))

@@ -8,6 +8,7 @@ package releasetrack
 //
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks;immutablereleases,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=stele.dev,resources=releasetracks/status;immutablereleases/status,verbs=patch
+// +kubebuilder:rbac:groups=stele.dev,resources=auditledgers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=list;watch
 // +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=list;watch

@@ -31,6 +31,8 @@ type scope struct {
 	planned bool
 	// altered are releases that somebody has changed, by name; their spec here is the true one where that is known.
 	altered map[string]bool
+	// purgeHandled: the annotation stele.dev/purge was obeyed, or refused.
+	purgeHandled bool
 	// world is what gather has read besides the view.
 	world world
 	// done are the steps that this reconcile has tried.
@@ -39,6 +41,8 @@ type scope struct {
 	look *look
 	// belowFloor says which gates of the track are weaker than the operator's floor; empty: none is.
 	belowFloor string
+	// behind is why no new commit is begun, where entries of the audit ledger wait for too long.
+	behind *release.Problem
 	// protected is what is told about the admission policies; without a reason, what is stored stands.
 	protected protection.Verdict
 	// source is what is known of Git.
@@ -51,7 +55,7 @@ type scope struct {
 
 func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack) (*scope, error) {
 	s := &scope{
-		track: track, stored: *track.Status.DeepCopy(), belowFloor: r.Floor.Below(track.Spec.Gates),
+		track: track, stored: *track.Status.DeepCopy(), behind: r.ledgerBehind(), belowFloor: r.Floor.Below(track.Spec.Gates),
 		releases: map[string]*v1alpha1.ImmutableRelease{}, written: map[string]v1alpha1.ImmutableReleaseStatus{},
 		done: map[attempt]bool{}, altered: map[string]bool{}, memory: r.memory.of(client.ObjectKeyFromObject(track), track.UID),
 	}
@@ -65,6 +69,7 @@ func (r *Reconciler) newScope(ctx context.Context, track *v1alpha1.ReleaseTrack)
 	for i := range list.Items {
 		s.addRelease(list.Items[i].DeepCopy())
 	}
+	s.holdToPurges()
 	r.holdToTruth(s)
 	return s, nil
 }
@@ -87,7 +92,7 @@ func (s *scope) account() types.NamespacedName {
 // held is why no release of Git is started; nil: nothing holds the track.
 func (s *scope) held() *release.Problem {
 	if s.belowFloor == "" {
-		return nil
+		return s.behind
 	}
 	return &release.Problem{Reason: v1alpha1.BelowFloorReason, Message: s.belowFloor}
 }

@@ -90,6 +90,9 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, con
 		b = b.Watches(newNamespace(), handler.EnqueueRequestsFromMapFunc(r.tracksOf), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 			WatchesRawSource(source.Channel(r.Protection.Events(), handler.EnqueueRequestsFromMapFunc(r.everyTrack)))
 	}
+	if r.Backlog != nil {
+		b = b.WatchesRawSource(source.Channel(r.Backlog.Events(), handler.EnqueueRequestsFromMapFunc(r.everyTrack)))
+	}
 	b = r.watchBreakGlass(b)
 	for _, obj := range labelled {
 		if _, isPod := obj.(*corev1.Pod); isPod {

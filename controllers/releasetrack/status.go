@@ -59,9 +59,13 @@ func (r *Reconciler) writeRelease(ctx context.Context, s *scope, rel *v1alpha1.I
 	if mayWait && onlyProgress(stored, rel.Status) && r.puttingOff(s, rel.Name, putOff) {
 		return nil
 	}
-	before := rel.DeepCopy()
-	before.Status = stored
-	if err := r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+	err := r.recordRelease(ctx, s, rel, stored)
+	if err == nil {
+		before := rel.DeepCopy()
+		before.Status = stored
+		err = r.Client.Status().Patch(ctx, rel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	}
+	if err != nil {
 		// That nothing is left was to be written too: it is found out again.
 		delete(s.memory.swept, rel.Name)
 		return client.IgnoreNotFound(err)
@@ -131,6 +135,9 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 		s.memory.unwritten = s.track.Status.DeepCopy()
 		return nil
 	}
+	if err := r.recordTrack(ctx, s); err != nil {
+		return err
+	}
 	before := s.track.DeepCopy()
 	before.Status = s.stored
 	if err := r.Client.Status().Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
@@ -158,6 +165,7 @@ func describeTrack(s *scope, failure error) {
 	if s.track.Annotations[v1alpha1.AcceptHistoryAnnotation] == "" {
 		status.LastAcceptedHistory = ""
 	}
+	s.noteRejected()
 	describeSource(s, set)
 	describeVerified(s, set)
 	if s.planned && s.restart() == "" {

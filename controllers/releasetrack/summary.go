@@ -39,8 +39,12 @@ func summarize(s *scope, failure error) summary {
 	if p := s.plan.PinProblem; p != nil {
 		return summary{stalled: true, reason: p.Reason, message: p.Message}
 	}
-	if held := s.held(); held != nil {
+	if s.belowFloor != "" {
+		held := s.held()
 		return summary{stalled: true, reason: held.Reason, message: held.Message + "; until then no release is made or started" + servesOn(s)}
+	}
+	if s.behind != nil && s.waitsFor(s.behind.Reason) {
+		return summary{stalled: true, reason: s.behind.Reason, message: s.behind.Message + servesOn(s)}
 	}
 	if sum, ok := summarizeRollout(s); ok {
 		return sum
@@ -167,6 +171,9 @@ func summarizeHead(s *scope) (summary, bool) {
 		return summary{}, false
 	}
 	switch {
+	case release.IsPurged(head) && head.Name != s.plan.Active && head.Status.Outcome != v1alpha1.OutcomeNoChange:
+		return summary{stalled: true, reason: v1alpha1.ReleasePurgedReason,
+			message: fmt.Sprintf("release %s of the newest commit was purged, and does not run; make another commit%s", head.Name, servesOn(s))}, true
 	case release.IsRefused(head):
 		return summary{stalled: true, reason: v1alpha1.ReleaseRejectedReason,
 			message: fmt.Sprintf("release %s was rejected: %s%s", head.Name, head.Spec.Refusal.Message, servesOn(s))}, true

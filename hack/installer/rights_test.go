@@ -191,6 +191,7 @@ var mayWriteEverywhere = map[string][]string{
 	"releasetracks.stele.dev/status":            {"patch"},
 	"immutablereleases.stele.dev/status":        {"patch"},
 	"breakglasses.stele.dev":                    {"create", "patch"}, // the empty one is made; expired grants go
+	"auditledgers.stele.dev":                    {"create", "patch"}, // the default one is made; wishes that were obeyed go
 	"breakglasses.stele.dev/status":             {"patch"},
 	"events.events.k8s.io":                      {"create", "patch"},
 	"subjectaccessreviews.authorization.k8s.io": {"create"},

@@ -23,6 +23,8 @@ import (
 const (
 	// MaxCompressed is the largest archive, in bytes after compression.
 	MaxCompressed = 1 << 20
+	// MaxChunks is how many Secrets an archive has at most.
+	MaxChunks = MaxCompressed / chunkSize
 	// chunkSize keeps a Secret, base64 and all, well below what etcd takes.
 	chunkSize = 512 << 10
 	// maxInflated bounds what a changed archive can make us allocate.

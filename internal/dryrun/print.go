@@ -22,7 +22,8 @@ const (
 	outputYAML = "yaml"
 )
 
-func (r *Report) print(w io.Writer, output string) error {
+// Print writes the report: text, json or yaml.
+func (r *Report) Print(w io.Writer, output string) error {
 	var data []byte
 	var err error
 	switch output {

@@ -126,8 +126,11 @@ func (r *Report) count(v policy.Outcome) int {
 	return n
 }
 
+// Refused: a gate fails, or the track is below the floor of the cluster.
+func (r *Report) Refused() bool { return r.BelowFloor != "" || r.count(policy.Failed) > 0 }
+
 func (r *Report) exitCode() int {
-	if r.BelowFloor != "" || r.count(policy.Failed) > 0 {
+	if r.Refused() {
 		return exitRefused
 	}
 	return exitAccepted

@@ -46,6 +46,7 @@ func Describe(r *v1alpha1.ImmutableRelease, v View, p Plan, blocked *Problem) {
 	d.jobs()
 	d.verdict()
 	d.selfContained()
+	d.purged()
 	d.mutated()
 	d.drift()
 	d.health()
@@ -107,6 +108,8 @@ func (d *describer) verdict() {
 	case spec.Refusal != nil:
 		d.set(v1alpha1.RenderedCondition, spec.Digest != "", spec.Refusal.Reason, spec.Refusal.Message)
 		d.set(v1alpha1.AcceptedCondition, false, spec.Refusal.Reason, spec.Refusal.Message)
+	case spec.Digest != "" && IsPurged(d.r):
+		d.set(v1alpha1.RenderedCondition, true, v1alpha1.ReleasePurgedReason, fmt.Sprintf("%d objects were rendered; the archive is gone for good", len(spec.Objects)))
 	case spec.Digest != "":
 		d.set(v1alpha1.RenderedCondition, true, v1alpha1.SucceededReason,
 			fmt.Sprintf("%d objects rendered and archived%s", len(spec.Objects), leftOut(spec.Ignored)))
@@ -283,7 +286,7 @@ func (d *describer) ending() {
 		d.remove(v1alpha1.ReplicasTerminatedCondition)
 	}
 	switch {
-	case IsRefused(d.r) || IsSkipped(d.r):
+	case neverRuns(d.r):
 		d.set(v1alpha1.DeletableCondition, true, string(d.r.Status.Phase), "it never ran")
 	case !IsFinal(d.r) && !d.r.DeletionTimestamp.IsZero():
 		d.set(v1alpha1.DeletableCondition, false, v1alpha1.ReleaseInUseReason,
@@ -315,6 +318,8 @@ func (d *describer) conclude() {
 		d.stall(v1alpha1.CommitRejectedReason, rejectedMessage)
 	case d.unchecked():
 		d.stall(v1alpha1.NotCheckedReason, uncheckedMessage)
+	case phase == v1alpha1.PhaseRejected && !IsRefused(d.r):
+		d.set(v1alpha1.ReadyCondition, true, v1alpha1.ReleasePurgedReason, "it was purged before it ran, and never runs")
 	case phase == v1alpha1.PhaseRejected:
 		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
 	case phase == v1alpha1.PhaseFailed:

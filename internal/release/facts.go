@@ -20,6 +20,9 @@ func IsSkipped(r *v1alpha1.ImmutableRelease) bool {
 	return r.Status.Outcome == v1alpha1.OutcomeSupersededBeforeStart || r.Status.Outcome == v1alpha1.OutcomeNoChange
 }
 
+// IsPurged: a person has had its archive deleted, or that is under way. It never runs again.
+func IsPurged(r *v1alpha1.ImmutableRelease) bool { return r.Status.Purged != nil }
+
 // Return makes a release what it was before it was passed over: Git points at it again.
 func Return(r *v1alpha1.ImmutableRelease) {
 	r.Status.Times.Left = nil
@@ -30,7 +33,7 @@ func Return(r *v1alpha1.ImmutableRelease) {
 
 // IsPending: it may run and has not been started.
 func IsPending(r *v1alpha1.ImmutableRelease) bool {
-	return r.Status.Run == 0 && !IsRefused(r) && !IsSkipped(r)
+	return r.Status.Run == 0 && !IsRefused(r) && !IsSkipped(r) && !IsPurged(r)
 }
 
 // IsStaging: its last run was begun, takes no traffic yet, and has not ended.
@@ -66,7 +69,12 @@ func HasEnded(r *v1alpha1.ImmutableRelease) bool {
 
 // IsFinal: nothing of it runs or will run unless somebody asks for it again.
 func IsFinal(r *v1alpha1.ImmutableRelease) bool {
-	return IsRefused(r) || IsSkipped(r) || (HasEnded(r) && r.Status.Times.Retired != nil)
+	return neverRuns(r) || (HasEnded(r) && r.Status.Times.Retired != nil)
+}
+
+// neverRuns: it has not run, and will not.
+func neverRuns(r *v1alpha1.ImmutableRelease) bool {
+	return IsRefused(r) || IsSkipped(r) || IsPurged(r) && r.Status.Run == 0
 }
 
 // Key is the run whose workloads the release's last run uses: its own, or that of an earlier release.
@@ -99,6 +107,8 @@ func Phase(r *v1alpha1.ImmutableRelease) v1alpha1.ReleasePhase {
 		return v1alpha1.PhaseStaging
 	case IsPending(r):
 		return v1alpha1.PhasePending
+	case neverRuns(r):
+		return v1alpha1.PhaseRejected
 	case IsFailed(r):
 		return v1alpha1.PhaseFailed
 	case r.Status.Times.Retired != nil:

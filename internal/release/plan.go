@@ -66,6 +66,8 @@ const (
 	Prune StepKind = "Prune"
 	// Forget deletes the archive and the object of a release.
 	Forget StepKind = "Forget"
+	// Purge deletes the archive of a release for good, and all that is remembered of it.
+	Purge StepKind = "Purge"
 )
 
 // Step is one thing to do. Steps are done in order; each can be done again without harm.
@@ -124,6 +126,7 @@ func Decide(v View) Plan {
 	p.replaceInPlace()
 	p.endOldRuns()
 	p.retire()
+	p.purge()
 	p.forget()
 	p.tellBroken()
 	return p.plan

@@ -9,7 +9,7 @@ import (
 // Kept whatever the history says: the active, the staging, the wanted and the pinned release, the last good one (what a
 // rollback goes back to), the head and what it equals, and every release that is not in a final phase or has something left.
 //
-// Releases that ran and those that never did are counted apart: a push of a hundred commits leaves ninety-nine that were
+// Releases that ran and those that never did, or never will again, are counted apart: a push of a hundred commits leaves ninety-nine that were
 // passed over, and these must not take the place of what a person can go back to.
 func (p *planner) forget() {
 	counts := map[bool]int{}
@@ -27,8 +27,9 @@ func (p *planner) forget() {
 		if r == lastGood {
 			continue
 		}
-		counts[r.Status.Run > 0]++
-		ended := counts[r.Status.Run > 0]
+		canRun := r.Status.Run > 0 && !IsPurged(r)
+		counts[canRun]++
+		ended := counts[canRun]
 		kept := ended <= p.view.Track.Keep
 		made := r.CreationTimestamp.Time
 		if t := timeOf(r.Status.Times.Created); !t.IsZero() {
@@ -72,7 +73,7 @@ func mayGo(r *v1alpha1.ImmutableRelease) bool {
 func (p *planner) lastGood(list []*v1alpha1.ImmutableRelease) *v1alpha1.ImmutableRelease {
 	var found *v1alpha1.ImmutableRelease
 	for _, r := range list {
-		if r != p.active && r.Status.Times.Activated != nil && (HasEnded(r) || r == p.staging) && !IsFailed(r) && !p.altered(r) &&
+		if r != p.active && (HasEnded(r) || r == p.staging) && hasWorked(r) && !p.altered(r) &&
 			(found == nil || laterActivated(r, found)) {
 			found = r
 		}

@@ -72,6 +72,8 @@ type Track struct {
 	Held *Problem
 	// Rejected are commits that a person has rejected.
 	Rejected map[string]bool
+	// Purged are releases, by name, that were purged, also those that are gone.
+	Purged map[string]bool
 	// Verify: signatures are asked for.
 	Verify bool
 	// ResolveImages: gate images, or the floor of the cluster, is not Ignore.

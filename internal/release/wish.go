@@ -52,19 +52,11 @@ func (p *planner) nameProblem(field, name, reason string, r *v1alpha1.ImmutableR
 		return &Problem{reason, fmt.Sprintf(
 			"%s: release %s %s; nothing was changed. Name a release of this track that has content, or remove %s", field, name, why, field)}
 	}
-	switch {
-	case r == nil:
-		return invalid("does not exist on this track")
-	case !r.DeletionTimestamp.IsZero():
-		return invalid("is being deleted")
-	case IsRefused(r):
-		return invalid("was rejected")
-	case IsSkipped(r):
-		return invalid("was skipped and has no content to run")
-	case p.rejected(r):
-		return invalid("is of a commit that is in spec.rejected")
-	case r.Spec.Archive == nil:
-		return invalid("has no archive to run from")
+	if p.view.Track.Purged[name] {
+		return invalid(purgedForGood)
+	}
+	if why := CannotRun(r, p.view.Track.Rejected); why != "" {
+		return invalid(why)
 	}
 	if b, ok := p.view.Broken[name]; ok && r != p.active {
 		return &Problem{b.Reason, field + ": " + b.Message}
@@ -84,7 +76,7 @@ func (p *planner) chooseNewest() {
 		return
 	}
 	head := p.byName[p.view.Track.Head]
-	if head == nil || p.lostActive(head) || p.heldAsItIs() {
+	if head == nil || p.lostActive(head) || p.heldAsItIs() || p.pointsAtPurged(head) {
 		p.changeNothing()
 		return
 	}
@@ -115,6 +107,11 @@ func (p *planner) chooseNewest() {
 	}
 }
 
+// pointsAtPurged: Git has gone back to a release that was purged. What lies before that was not asked for.
+func (p *planner) pointsAtPurged(head *v1alpha1.ImmutableRelease) bool {
+	return IsPurged(head) && p.active != nil && p.active.Spec.Sequence > head.Spec.Sequence && !p.rejected(p.active)
+}
+
 // outOfTheRunning: Git has left the release; or it is a new one, and waits for the track to be mended, or (awaits) for a person.
 func (p *planner) outOfTheRunning(c *v1alpha1.ImmutableRelease, awaits bool) bool {
 	return p.gone(c) || (p.held() || awaits && c.Status.Times.Promoted == nil) && !hasWorked(c)
@@ -142,7 +139,7 @@ func (p *planner) consider(c *v1alpha1.ImmutableRelease) bool {
 			p.wish = same
 		}
 		return true
-	case IsSkipped(c):
+	case IsSkipped(c), IsPurged(c):
 		return false
 	}
 	p.bound = max(p.bound, c.Spec.Sequence)
@@ -155,9 +152,9 @@ func (p *planner) rejected(r *v1alpha1.ImmutableRelease) bool {
 	return p.view.Track.Rejected[r.Spec.Source.Commit]
 }
 
-// hasWorked: it has taken traffic once, and its last run did not fail.
+// hasWorked: it has taken traffic once, its last run did not fail, and it can run again.
 func hasWorked(r *v1alpha1.ImmutableRelease) bool {
-	return r.Status.Times.Activated != nil && !IsFailed(r)
+	return r.Status.Times.Activated != nil && !IsFailed(r) && !IsPurged(r)
 }
 
 // sameContent finds the release that c equals: the active one if it does, else the newest that was ever active.

@@ -56,6 +56,13 @@ func (c *Cache) get(key cacheKey, build func() ([]builtObject, error)) ([]builtO
 	return objects, err
 }
 
+// Clear forgets everything: something of it must not be kept.
+func (c *Cache) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries, c.bytes = nil, 0
+}
+
 func (c *Cache) lookup(key cacheKey) ([]builtObject, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -59,7 +59,7 @@ func TestCallsPerRelease(t *testing.T) {
 			"deletecollection configmaps": 1, "patch configmaps": 0, "patch deployments": 0,
 		}, map[string]int{"patch immutablereleases/status": 4, "patch releasetracks/status": 2, "create events": 2, "create subjectaccessreviews": 7}},
 		{"rollback", c.rollback, map[string]int{
-			"create immutablereleases": 0, "create secrets": 0, "create configmaps": 1, "create deployments": 1,
+			"create immutablereleases": 0, "create secrets": 1, "create configmaps": 1, "create deployments": 1, // the Secret says who has pinned
 			"patch services": 1, "list immutablereleases": 0, "delete deployments": 1,
 		}, map[string]int{"patch immutablereleases/status": 4, "patch releasetracks/status": 3, "create events": 2, "create subjectaccessreviews": 7}},
 	} {

@@ -34,7 +34,11 @@ func (c calls) count(k kind) int {
 func (c calls) by() map[string]int {
 	out := map[string]int{}
 	for _, r := range c {
-		out[r.verb+" "+r.target]++
+		what := r.target
+		if r.kind() == recording {
+			what = "entries of the audit ledger"
+		}
+		out[r.verb+" "+what]++
 	}
 	return out
 }
@@ -171,6 +175,7 @@ func measureCalls(ctx context.Context, b *bench) (err error) {
 		runs []calls
 	}{{"first release", []calls{first}}, {"a further release", next}, {"rollback", []calls{back}}} {
 		b.addCalls(part.what, part.runs)
+		b.addLedger(part.what, part.runs)
 		if b.trace {
 			_, _ = fmt.Fprintf(b.progress, "\n%s:\n%s", part.what, part.runs[len(part.runs)-1].times())
 		}
@@ -184,7 +189,7 @@ func (b *bench) addCalls(what string, runs []calls) {
 		what   string
 		kind   kind
 		budget int
-	}{{"mutating calls", mutating, mutatingBudget}, {"reads", reading, readingBudget}, {"reviews and dry runs", reviewing, 0}} {
+	}{{"mutating calls", mutating, mutatingBudget}, {"reads", reading, readingBudget}, {"reviews and dry runs", reviewing, 0}, {"entries of the audit ledger", recording, 0}} {
 		var counts []float64
 		for _, c := range runs {
 			counts = append(counts, float64(c.count(part.kind)))

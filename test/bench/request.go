@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/stele-dev/stele/test/testkit"
 )
 
 // apiRequest is one request of the operator to the API server.
@@ -13,7 +15,9 @@ type apiRequest struct {
 	verb   string
 	target string // resource, with its subresource
 	name   string
-	code   int
+	// namespace, for what is in one.
+	namespace string
+	code      int
 	// dryRun: nothing is stored by request.
 	dryRun bool
 }
@@ -26,6 +30,7 @@ const (
 	mutating       // asks the API server to store something
 	reviewing      // SubjectAccessReviews and dry runs: answered, and nothing is stored
 	watching       // opened once, then standing
+	recording      // one write for each entry of the audit ledger
 )
 
 func (r apiRequest) kind() kind {
@@ -36,6 +41,8 @@ func (r apiRequest) kind() kind {
 		return reading
 	case r.dryRun, strings.HasPrefix(r.target, "subjectaccessreviews"), r.target == "serviceaccounts/token":
 		return reviewing
+	case r.verb == "create" && r.target == "configmaps" && r.namespace == testkit.OperatorNamespace:
+		return recording
 	}
 	return mutating
 }
@@ -55,7 +62,7 @@ func parseRequest(r *http.Request) apiRequest {
 		return out
 	}
 	if parts[0] == "namespaces" && len(parts) >= 3 {
-		parts = parts[2:]
+		out.namespace, parts = parts[1], parts[2:]
 	}
 	out.target = parts[0]
 	if len(parts) > 1 {

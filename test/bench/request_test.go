@@ -19,6 +19,7 @@ func TestParseRequest(t *testing.T) {
 		"status patch":                 {http.MethodPatch, "/apis/stele.dev/v1alpha1/namespaces/a/releasetracks/t/status", "patch", "releasetracks/status", "t", mutating},
 		"a token is not stored":        {http.MethodPost, "/api/v1/namespaces/a/serviceaccounts/b/token", "create", "serviceaccounts/token", "b", reviewing},
 		"create":                       {http.MethodPost, "/api/v1/namespaces/a/configmaps", "create", "configmaps", "", mutating},
+		"create an entry":              {http.MethodPost, "/api/v1/namespaces/stele-system/configmaps", "create", "configmaps", "", recording},
 		"delete of many":               {http.MethodDelete, "/api/v1/namespaces/a/configmaps", "deletecollection", "configmaps", "", mutating},
 		"a review stores nothing":      {http.MethodPost, "/apis/authorization.k8s.io/v1/subjectaccessreviews", "create", "subjectaccessreviews", "", reviewing},
 		"a dry run stores nothing":     {http.MethodPatch, "/api/v1/namespaces/a/services/s?dryRun=All", "patch", "services", "s", reviewing},

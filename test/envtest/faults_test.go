@@ -163,7 +163,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 		w.track(track)
 	}
 	if len(w.before) > 0 {
-		before := startOperator(t, operatorOptions{}, ns)
+		before := startOperator(t, operatorOptions{ownOutbox: true}, ns)
 		for i, id := range w.before {
 			branch(t, repo, ns, id)
 			if i == 0 {
@@ -180,7 +180,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 		w.act(t, ns)
 		create(t, track)
 	}
-	op := startOperator(t, operatorOptions{transport: line.wrap}, ns)
+	op := startOperator(t, operatorOptions{transport: line.wrap, ownOutbox: true}, ns)
 	if line.fault == killedBefore || line.fault == killedAfter {
 		// A life may get by with fewer writes than another: then it ends well without the fault.
 		until(t, patience, func(ctx context.Context) error {
@@ -192,7 +192,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 			}
 		})
 		op.stop(t)
-		startOperator(t, operatorOptions{}, ns)
+		startOperator(t, operatorOptions{ownOutbox: true}, ns)
 	}
 	var end []string
 	until(t, patience, func(ctx context.Context) error {
@@ -299,6 +299,9 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 		say("Service %s selects %s, overlap %q", s.Name, runLabels(s.Spec.Selector), s.Annotations[v1alpha1.OverlapAnnotation])
 	}
 	for _, c := range configs.Items {
+		if c.Labels[v1alpha1.OutboxLabel] == v1alpha1.OutboxEntry {
+			continue
+		}
 		say("ConfigMap %s of %s: %v immutable %v", named(&c), runLabels(c.Labels), c.Data, c.Immutable != nil && *c.Immutable)
 	}
 	for _, s := range secrets.Items {
@@ -314,8 +317,12 @@ func endState(ctx context.Context, ns string) ([]string, error) {
 			say("archive of %s chunk %s", parts[2], parts[4])
 		}
 	}
+	entries, err := recorded(configs.Items)
+	for _, e := range entries {
+		say("%s", e)
+	}
 	slices.Sort(out)
-	return out, nil
+	return out, err
 }
 
 // named is the name of an object; what the UID of its release has put into it is left out.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/actors"
+	"github.com/stele-dev/stele/internal/ledger/outbox"
 	"github.com/stele-dev/stele/internal/outbound"
 	"github.com/stele-dev/stele/internal/policy"
 )
@@ -36,8 +38,14 @@ type operatorOptions struct {
 	floor policy.Floor
 	// noLoopback refuses the servers of the test, as the operator does by default.
 	noLoopback bool
+	// ownOutbox keeps entries of the ledger in the namespace that they speak of, where a test sees its own and nothing else.
+	ownOutbox bool
+	// backlog says whether entries of the ledger wait for too long; nil: they never do.
+	backlog releasetrack.Backlog
 	// checkEvery is how often archives are looked at; 0: as the operator does.
 	checkEvery time.Duration
+	// ledger takes entries in place of the outbox.
+	ledger releasetrack.Ledger
 }
 
 // startOperator starts an operator that ends with the test. It has the rights of config/rbac, those of
@@ -78,6 +86,16 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
+	entries := operatorNamespace
+	if opts.ownOutbox {
+		entries = namespaces[0]
+	}
+	tracks.Ledger = outbox.New(live, entries)
+	if opts.ledger != nil {
+		tracks.Ledger = opts.ledger
+	}
+	tracks.Actors = &actors.Store{Client: live, Namespace: operatorNamespace}
+	tracks.Backlog = opts.backlog
 	if opts.checkEvery > 0 {
 		tracks.CheckEvery = opts.checkEvery
 	}

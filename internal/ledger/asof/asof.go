@@ -35,9 +35,8 @@ type Answer struct {
 	Switching *Run `json:"switching,omitempty"`
 	// Staging are runs that had been begun, and neither served nor had ended.
 	Staging []Run `json:"staging,omitempty"`
-	// Pinned says that a person had pinned the track, and to what; Suspended that it did not follow Git.
-	Pinned    *Run  `json:"pinned,omitempty"`
-	Suspended *Mark `json:"suspended,omitempty"`
+	// Pinned says that a person had pinned the track, and to what.
+	Pinned *Run `json:"pinned,omitempty"`
 	// Last is the last entry of the track that counts for the answer. Nil: the ledger knows nothing of the track until then.
 	Last *Mark `json:"last,omitempty"`
 	// Notes are reasons for care.
@@ -101,10 +100,6 @@ func (f *Fold) before(mark Mark, e entry.Entry) {
 		}
 	case entry.TrackUnpinned:
 		a.Pinned = nil
-	case entry.TrackSuspended:
-		a.Suspended = &mark
-	case entry.TrackResumed:
-		a.Suspended = nil
 	}
 	if e.Release == nil {
 		return

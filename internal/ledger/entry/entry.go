@@ -82,8 +82,11 @@ func ID(key string) string {
 // OutboxName is the name of the ConfigMap that an entry waits in.
 func OutboxName(key string) string { return "outbox-" + ID(key) }
 
+// ActorPrefix is what the name of a Secret that says who acted begins with; the ID of the entry's key follows.
+const ActorPrefix = "actor-"
+
 // ActorName is the name of the Secret that says who acted.
-func ActorName(key string) string { return "actor-" + ID(key) }
+func ActorName(key string) string { return ActorPrefix + ID(key) }
 
 // String names an entry to people.
 func (e Entry) String() string {

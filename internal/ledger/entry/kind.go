@@ -28,14 +28,14 @@ const (
 	// ReleaseRestored: a release or its archive was lost or altered, and was made again from what is known of it.
 	ReleaseRestored Kind = "ReleaseRestored"
 
-	// TrackPinned, TrackUnpinned, TrackPromoted, CommitRejected: a person changed a wish of the track.
+	// TrackPinned, TrackUnpinned, TrackPromoted: a person changed a wish of the track; CommitRejected, CommitAdmitted: a commit was put on the list of those that never run, and taken from
+	// it; TrackChanged: a person changed something else of the track, in their own name.
 	TrackPinned    Kind = "TrackPinned"
 	TrackUnpinned  Kind = "TrackUnpinned"
 	TrackPromoted  Kind = "TrackPromoted"
 	CommitRejected Kind = "CommitRejected"
-	// TrackSuspended, TrackResumed: following Git was stopped and begun again.
-	TrackSuspended Kind = "TrackSuspended"
-	TrackResumed   Kind = "TrackResumed"
+	CommitAdmitted Kind = "CommitAdmitted"
+	TrackChanged   Kind = "TrackChanged"
 	// TrackDeleted: the track is gone; what was intended for its releases and has no outcome ends with it. Reason says what became of its objects.
 	TrackDeleted Kind = "TrackDeleted"
 

@@ -13,6 +13,7 @@ import (
 var (
 	tracks     = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "releasetracks"}
 	glasses    = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "breakglasses"}
+	ledgers    = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "auditledgers"}
 	releases   = schema.GroupVersionResource{Group: "stele.dev", Version: "v1alpha1", Resource: "immutablereleases"}
 	namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	pods       = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
@@ -150,6 +151,9 @@ func canaries() []canary {
 		})},
 		{"stele-break-glass-grants", by("masters", func(ctx context.Context, i *identity) error {
 			return i.patch(ctx, glasses, "", "cluster", `{"status":{"observedGeneration":7}}`, "status")
+		})},
+		{"stele-ledger", by("masters", func(ctx context.Context, i *identity) error {
+			return i.patch(ctx, ledgers, "", "cluster", `{"status":{"size":7}}`, "status")
 		})},
 		{"stele-break-glass-credential", func(ctx context.Context) error {
 			i, err := impersonated("break-glass-in-name-only", breakUser, []string{"system:masters"}, nil)

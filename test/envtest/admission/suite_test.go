@@ -206,6 +206,7 @@ func populateSystem(ctx context.Context) error {
 	}
 	return errors.Join(
 		make(operatorUser, map[string][]string{podUID: {"0"}}, secrets, all[0]),
+		make(operatorUser, map[string][]string{podUID: {"0"}}, secrets, all[3]),
 		make(kubeSystem+"deployment-controller", nil, schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, all[1]),
 		make(kubeSystem+"replicaset-controller", nil, pods, all[2]))
 }
@@ -229,6 +230,10 @@ spec:
   serviceAccountName: stele
   securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
   containers: [{name: c, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: actor-0}
 `
 
 // newClient works on objects without types, and looks for kinds that it does not know.

@@ -21,9 +21,12 @@ func person(t *testing.T, name string) *identity {
 	return i
 }
 
-// TestVerbsOfTracks: rollback for pin, promote and rejected, configure for all the rest, and who asks is who is named.
+// TestVerbsOfTracks: rollback for pin, promote and rejected, purge for a purge, configure for all the rest, and who asks is who is named.
 func TestVerbsOfTracks(t *testing.T) {
-	oncall, engineer, admin := person(t, "oncall"), person(t, "engineer"), one(t, "masters")
+	oncall, engineer, admin, cleaner := person(t, "oncall"), person(t, "engineer"), one(t, "masters"), person(t, "cleaner")
+	purge := func(actor string) string {
+		return `{"metadata":{"annotations":{"stele.dev/purge":"shop-1111111111","stele.dev/actor":` + actor + `}}}`
+	}
 	wish := func(field, value, actor string) string {
 		return `{"metadata":{"annotations":{"stele.dev/actor":` + actor + `}},"spec":{"` + field + `":` + value + `}}`
 	}
@@ -56,6 +59,14 @@ func TestVerbsOfTracks(t *testing.T) {
 		"administrator pins":                      {admin, wish("pin", `"shop-1111111111"`, `"root"`), false},
 		"administrator pins without saying who":   {admin, `{"spec":{"pin":"shop-1111111111"}}`, true},
 		"administrator removes the finalizer":     {admin, `{"metadata":{"finalizers":["example.org/other"]}}`, true},
+		"who may purges":                          {cleaner, purge(`"cleaner"`), false},
+		"who may purges in the name of another":   {cleaner, purge(`"oncall"`), true},
+		"who may purge pins":                      {cleaner, wish("pin", `"shop-1111111111"`, `"cleaner"`), true},
+		"who may purge suspends":                  {cleaner, `{"spec":{"suspend":true}}`, true},
+		"on-call purges":                          {oncall, purge(`"oncall"`), true},
+		"engineer purges":                         {engineer, purge(`"engineer"`), true},
+		"administrator purges":                    {admin, purge(`"root"`), false},
+		"administrator purges without saying":     {admin, `{"metadata":{"annotations":{"stele.dev/purge":"shop-1111111111"}}}`, true},
 		"an empty list of commits is no change":   {oncall, `{"spec":{"rejected":[]}}`, false},
 		"an empty list of commits, by engineer":   {engineer, `{"spec":{"rejected":[]}}`, false},
 		"nothing is changed, by on-call":          {oncall, `{"spec":{"interval":"1m"}}`, false},

@@ -158,7 +158,7 @@ func Entry(i int) entry.Entry {
 	release := Release(n)
 	if ends := kind == entry.TerminationIntended || kind == entry.ReleaseRetired; ends && n == 0 {
 		// There is no release before the first one.
-		kind = map[entry.Kind]entry.Kind{entry.TerminationIntended: entry.TrackSuspended, entry.ReleaseRetired: entry.TrackResumed}[kind]
+		kind = map[entry.Kind]entry.Kind{entry.TerminationIntended: entry.TrackPinned, entry.ReleaseRetired: entry.TrackUnpinned}[kind]
 		return entry.Entry{
 			Key: entry.Key("track", int64(i), string(kind)), Kind: kind, Time: at,
 			Object: entry.Object{Kind: "ReleaseTrack", Namespace: "shop", Name: "shop", UID: "track"}, Track: "shop",

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/release"
+)
+
+func init() {
+	commands = append(commands, func(s *shell) *cobra.Command {
+		a, to := &acting{shell: s}, ""
+		cmd := a.acts(&cobra.Command{
+			Use: "rollback TRACK", Short: "Go back to an earlier release, and hold it",
+			Long: "Go back to an earlier release of a track, and hold it until 'kubectl stele resume' lets it go: no commit and no sync undoes it.\n\n" +
+				"Without --to it is the last good one: of the releases before the active one, the one that took the traffic last and was not left for an earlier one itself. " +
+				"The release runs from its archive, so Git is not needed. What runs serves until the other is healthy.\n\n" +
+				"The wish (spec.pin) is written as field manager " + fieldManager + " with your user name; it needs the ClusterRole stele-oncall or stele-edit in the namespace.",
+			Example: "  kubectl stele rollback shop -n shop                     # to the last good release\n" +
+				"  kubectl stele rollback shop -n shop --to 7c5bcc8a41     # to that of a commit\n" +
+				"  kubectl stele rollback shop -n shop --dry-run=server    # what would be done, and may I?",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: completeArg(s.completeTracks()),
+			RunE:              func(cmd *cobra.Command, args []string) error { return a.rollback(cmd.Context(), args[0], to) },
+		})
+		cmd.Flags().StringVar(&to, "to", "", "release to go back to: its name, or at least 7 characters of its commit")
+		_ = cmd.RegisterFlagCompletionFunc("to", s.completeReleases(firstArg, runnable)) // the flag is there
+		return cmd
+	})
+}
+
+// firstArg is the track of the command line.
+func firstArg(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+// runnable: it can be run by its name.
+func runnable(r *v1alpha1.ImmutableRelease) bool { return release.CannotRun(r, nil) == "" }
+
+func (a *acting) rollback(ctx context.Context, track, to string) error {
+	s, err := a.look(ctx, track)
+	if err != nil {
+		return err
+	}
+	r, err := toPin(s, to)
+	if err != nil {
+		return err
+	}
+	active, pinned := s.active(), s.track
+	asked := toRun{release: r.Name, generation: s.track.Generation, field: "pin"}
+	if active != nil && active != r {
+		asked.from = active.Name
+	}
+	if s.track.Spec.Pin == r.Name {
+		a.say("Track %s is pinned to %s already%s.", s.track.Name, of(r), since(s.track))
+		if active == r && to == "" {
+			a.say("Nothing was changed. To go further back: %s", a.command("rollback %s --to RELEASE", s.track.Name))
+			a.say("%s", s.choices())
+		}
+	} else {
+		a.say("Track %s: %s%s", s.track.Name, intention(active, r), a.dry())
+		pinned, err = ask(ctx, a, s.track, wishes, func(t *v1alpha1.ReleaseTrack) { t.Spec.Pin = r.Name })
+		if err != nil {
+			return err
+		}
+		if heldByGit(s.track, "pin") {
+			a.say("Careful: somebody else applies this track with a pin of its own, as a tool does that syncs it from Git. Take spec.pin out of that manifest, or the next sync undoes this.")
+		}
+	}
+	if a.dryRun != dryRunNone {
+		return a.showTrack(pinned)
+	}
+	resume := a.command("resume %s", s.track.Name)
+	if a.wait {
+		asked.generation = pinned.Generation
+		stays := fmt.Sprintf("The pin stays, and the operator goes on. To take it back: %s", resume)
+		if err := a.until(ctx, s.track.Name, asked.judge, stays); err != nil {
+			return err
+		}
+	}
+	a.say("It is held until you let the track go on with Git: %s", resume)
+	return a.showTrack(pinned)
+}
+
+// toPin is the release that is to be pinned. Who names none gets the last good one; and where somebody has gone back already, that one: two
+// people who have the same trouble go back once.
+func toPin(s scene, to string) (*v1alpha1.ImmutableRelease, error) {
+	rejected := s.rejected()
+	if to != "" {
+		r, err := s.find(bareName(to))
+		if err != nil {
+			return nil, exitf(exitFailed, "%w.\n%s", err, s.choices())
+		}
+		if why := release.CannotRun(r, rejected); why != "" {
+			return nil, exitf(exitRefused, "release %s %s.\n%s", r.Name, why, s.choices())
+		}
+		if s.track.Spec.Pin == r.Name && release.IsFailed(r) {
+			return nil, exitf(exitRefused, "release %s is pinned already and its run has failed (%s). It is not tried again while the pin stays: choose another, or take the pin away and ask again.\n%s",
+				r.Name, orElse(healthOf(r), state(r)), s.choices())
+		}
+		return r, nil
+	}
+	if r := s.named(s.track.Spec.Pin); r != nil && release.CannotRun(r, rejected) == "" && !release.IsFailed(r) {
+		return r, nil
+	}
+	if r := release.LastGood(s.releases, s.active(), rejected); r != nil {
+		return r, nil
+	}
+	return nil, exitf(exitRefused, "track %s has no earlier release that has worked and that nobody has gone back from. Name one with --to.\n%s", s.track.Name, s.choices())
+}
+
+// intention says what is about to be done.
+func intention(active, r *v1alpha1.ImmutableRelease) string {
+	never := ""
+	if r.Status.Times.Activated == nil {
+		never = "; it has never taken the traffic"
+	}
+	switch {
+	case active == nil:
+		return fmt.Sprintf("run %s; nothing takes the traffic now%s", of(r), never)
+	case active == r:
+		return fmt.Sprintf("hold %s, which takes the traffic", of(r))
+	case r.Spec.Sequence < active.Spec.Sequence:
+		return fmt.Sprintf("back from %s to %s%s", of(active), of(r), never)
+	}
+	return fmt.Sprintf("from %s to the newer %s%s", of(active), of(r), never)
+}
+
+// since says since when the operator knows of the pin.
+func since(t *v1alpha1.ReleaseTrack) string {
+	if p := t.Status.Pinned; p != nil && p.Release == t.Spec.Pin {
+		return ", since " + exact(p.Since.Time)
+	}
+	return ""
+}

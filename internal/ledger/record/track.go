@@ -1,0 +1,168 @@
+package record
+
+import (
+	"slices"
+	"strconv"
+
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/ledger/entry"
+)
+
+// Track says what the change of a track from a stored status to its own amounts to. Wishes come from people: the caller adds who.
+func Track(before v1alpha1.ReleaseTrackStatus, about About) []entry.Entry {
+	r := &trackRecorder{before: before, after: about.Track.Status, about: about}
+	r.pinned()
+	r.promoted()
+	r.rejected()
+	r.history()
+	r.protected()
+	return r.out
+}
+
+// OfPerson: entries of these kinds are what a person wished for.
+func OfPerson(kind entry.Kind) bool {
+	switch kind {
+	case entry.TrackPinned, entry.TrackUnpinned, entry.TrackPromoted, entry.CommitRejected, entry.CommitAdmitted, entry.HistoryAccepted, entry.TrackChanged,
+		entry.PurgeIntended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Changed says that a person has changed the track otherwise, in the way of a person: with their name.
+func Changed(about About) entry.Entry {
+	r := &trackRecorder{about: about}
+	return r.entry(entry.TrackChanged, "", nil)
+}
+
+// Deleted says that a track is gone. Reason says what became of its objects.
+func Deleted(reason string, about About) entry.Entry {
+	r := &trackRecorder{about: about}
+	e := r.entry(entry.TrackDeleted, "", nil)
+	e.Key, e.Reason = entry.Key(string(about.Track.UID), 0, string(entry.TrackDeleted)), reason
+	return e
+}
+
+// Followed says that a rewritten history was followed: from the commit that was seen last to the tip. Accepted is the commit of it that a person has accepted; empty: the track
+// says that it is followed.
+func Followed(from, tip, accepted string, about About) []entry.Entry {
+	r := &trackRecorder{about: about}
+	r.rewritten(from, tip, "Followed")
+	if accepted != "" {
+		e := r.entry(entry.HistoryAccepted, accepted, map[string]string{"from": from, "to": tip, "accepted": accepted})
+		e.Key = entry.Key(string(about.Track.UID), 0, string(entry.HistoryAccepted)+"-"+short(from, tip, accepted))
+		r.out = append(r.out, e)
+	}
+	return r.out
+}
+
+type trackRecorder struct {
+	before, after v1alpha1.ReleaseTrackStatus
+	about         About
+	out           []entry.Entry
+}
+
+// entry about the track. The generation tells a wish from the same one at another time.
+func (r *trackRecorder) entry(kind entry.Kind, what string, details map[string]string) entry.Entry {
+	t := r.about.Track
+	step := string(kind) + "-" + strconv.FormatInt(t.Generation, 10)
+	if what != "" {
+		step += "-" + what
+	}
+	return entry.Entry{
+		Key: entry.Key(string(t.UID), 0, step), Kind: kind, Time: entry.Time(r.about.Now), Track: t.Name, Details: details,
+		Object: entry.Object{Kind: v1alpha1.ReleaseTrackKind, Namespace: t.Namespace, Name: t.Name, UID: string(t.UID)},
+	}
+}
+
+func (r *trackRecorder) pinned() {
+	old, now := "", ""
+	if r.before.Pinned != nil {
+		old = r.before.Pinned.Release
+	}
+	if r.after.Pinned != nil {
+		now = r.after.Pinned.Release
+	}
+	switch {
+	case old == now:
+	case now == "":
+		e := r.entry(entry.TrackUnpinned, old, nil)
+		e.Release = &entry.Release{Name: old}
+		r.out = append(r.out, e)
+	default:
+		e := r.entry(entry.TrackPinned, now, nil)
+		e.Release = &entry.Release{Name: now}
+		r.out = append(r.out, e)
+	}
+}
+
+func (r *trackRecorder) promoted() {
+	p, old := r.after.Promotion, r.before.Promotion
+	if p == nil || old != nil && old.Release == p.Release {
+		return
+	}
+	e := r.entry(entry.TrackPromoted, p.Release, nil)
+	e.Release = &entry.Release{Name: p.Release}
+	r.out = append(r.out, e)
+}
+
+// rejected: each commit that was put on the list, or taken from it.
+func (r *trackRecorder) rejected() {
+	for _, commit := range r.after.Rejected {
+		if !slices.Contains(r.before.Rejected, commit) {
+			r.out = append(r.out, r.entry(entry.CommitRejected, commit, map[string]string{"commit": commit}))
+		}
+	}
+	for _, commit := range r.before.Rejected {
+		if !slices.Contains(r.after.Rejected, commit) {
+			r.out = append(r.out, r.entry(entry.CommitAdmitted, commit, map[string]string{"commit": commit}))
+		}
+	}
+}
+
+// history: the rewriting is told when the condition comes; its message names the commits, and makes the key.
+func (r *trackRecorder) history() {
+	was := apimeta.FindStatusCondition(r.before.Conditions, v1alpha1.HistoryRewrittenCondition)
+	now := apimeta.FindStatusCondition(r.after.Conditions, v1alpha1.HistoryRewrittenCondition)
+	if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Message == now.Message {
+		return
+	}
+	e := r.entry(entry.HistoryRewritten, "", map[string]string{"from": r.before.ObservedRevision})
+	e.Key, e.Reason = entry.Key(string(r.about.Track.UID), 0, string(entry.HistoryRewritten)+"-"+short(r.before.ObservedRevision, now.Message)), now.Reason
+	r.out = append(r.out, e)
+}
+
+func (r *trackRecorder) rewritten(from, tip, reason string) {
+	e := r.entry(entry.HistoryRewritten, "", map[string]string{"from": from, "to": tip})
+	e.Key, e.Reason = entry.Key(string(r.about.Track.UID), 0, string(entry.HistoryRewritten)+"-"+short(from, tip, reason)), reason
+	r.out = append(r.out, e)
+}
+
+// protected: the first verdict on a track is no change, unless it is that nothing protects it.
+func (r *trackRecorder) protected() {
+	was := apimeta.FindStatusCondition(r.before.Conditions, v1alpha1.ProtectedCondition)
+	now := apimeta.FindStatusCondition(r.after.Conditions, v1alpha1.ProtectedCondition)
+	if now == nil || now.Status == metav1.ConditionUnknown {
+		return
+	}
+	since, lost := "first", was != nil && was.Status == metav1.ConditionFalse
+	if was != nil {
+		since = entry.Time(was.LastTransitionTime.Time)
+	}
+	kind := entry.Kind("")
+	switch {
+	case now.Status == metav1.ConditionFalse && !lost:
+		kind = entry.ProtectionLost
+	case now.Status == metav1.ConditionTrue && lost:
+		kind = entry.ProtectionRestored
+	default:
+		return
+	}
+	e := r.entry(kind, "", nil)
+	e.Key, e.Reason = entry.Key(string(r.about.Track.UID), 0, string(kind)+"-"+since), now.Reason
+	r.out = append(r.out, e)
+}
