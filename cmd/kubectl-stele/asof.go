@@ -16,7 +16,7 @@ func init() { commands = append(commands, newAsOf) }
 
 type asOf struct {
 	ledgerFlags
-	output string
+	out *output
 }
 
 func newAsOf(s *shell) *cobra.Command {
@@ -30,7 +30,7 @@ had pinned it. The whole log is read and verified first. Times are in UTC, and t
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0], args[1]) },
 	}
 	a.add(cmd)
-	addOutputFlag(cmd, &a.output)
+	a.out = newOutput(cmd, outputJSON, outputYAML)
 	return cmd
 }
 
@@ -43,9 +43,6 @@ type reliesOn struct {
 }
 
 func (a *asOf) run(ctx context.Context, track, at string) error {
-	if err := checkOutput(a.output); err != nil {
-		return err
-	}
 	when, err := readTime(at)
 	if err != nil {
 		return err
@@ -68,16 +65,16 @@ func (a *asOf) run(ctx context.Context, track, at string) error {
 	}
 	answer, err := fold.Answer()
 	if err != nil {
-		return usage("%v", err)
+		return usagef("%v", err)
 	}
 	if report.To < entry.Time(when) {
 		answer.Notes = append(answer.Notes, "this time is after the last entry of the log; what has not reached the log yet is not known here")
 	}
-	if a.output != "" {
-		return a.shell.print(a.output, struct {
+	if !a.out.forPeople() {
+		return a.shell.write(a.out, struct {
 			asof.Answer `json:",inline"`
 			ReliesOn    reliesOn `json:"reliesOn"`
-		}{answer, reliesOn{report.Origin, report.Size, report.Root, report.SignedBy}}, nil, nil)
+		}{answer, reliesOn{report.Origin, report.Size, report.Root, report.SignedBy}})
 	}
 	a.tell(answer, report)
 	return nil
@@ -91,36 +88,36 @@ func (a *asOf) tell(answer asof.Answer, report *evidence.Report) {
 	}
 	switch r := answer.Running; {
 	case answer.Last == nil:
-		s.line("%s at %s: the log knows nothing of this track until then", name, answer.Time)
+		s.linef("%s at %s: the log knows nothing of this track until then", name, answer.Time)
 	case r == nil:
-		s.line("%s at %s: no release of it served", name, answer.Time)
+		s.linef("%s at %s: no release of it served", name, answer.Time)
 	default:
-		s.line("%s at %s: %s, run %d", name, answer.Time, r.Name, r.Run)
-		s.line("  commit     %s", orDash(r.Commit))
-		s.line("  digest     %s", orDash(r.Digest))
-		s.line("  signed by  %s", signedBy(r.Release))
-		s.line("  since      %s (entry %d)", r.Since.Time, r.Since.Index)
+		s.linef("%s at %s: %s, run %d", name, answer.Time, r.Name, r.Run)
+		s.linef("  commit     %s", orDash(r.Commit))
+		s.linef("  digest     %s", orDash(r.Digest))
+		s.linef("  signed by  %s", signedBy(r.Release))
+		s.linef("  since      %s (entry %d)", r.Since.Time, r.Since.Index)
 		if r.Until != nil {
-			s.line("  until      %s (entry %d, %s)", r.Until.Time, r.Until.Index, r.Until.Kind)
+			s.linef("  until      %s (entry %d, %s)", r.Until.Time, r.Until.Index, r.Until.Kind)
 		} else {
-			s.line("  until      the end of the log, %s", report.To)
+			s.linef("  until      the end of the log, %s", report.To)
 		}
 	}
 	if r := answer.Switching; r != nil {
-		s.line("  traffic was about to move to %s, run %d (entry %d)", r.Name, r.Run, r.Since.Index)
+		s.linef("  traffic was about to move to %s, run %d (entry %d)", r.Name, r.Run, r.Since.Index)
 	}
 	for _, r := range answer.Staging {
-		s.line("  being staged: %s, run %d, since %s (entry %d)", r.Name, r.Run, r.Since.Time, r.Since.Index)
+		s.linef("  being staged: %s, run %d, since %s (entry %d)", r.Name, r.Run, r.Since.Time, r.Since.Index)
 	}
 	if r := answer.Pinned; r != nil {
-		s.line("  pinned to %s since %s (entry %d)", orDash(r.Name), r.Since.Time, r.Since.Index)
+		s.linef("  pinned to %s since %s (entry %d)", orDash(r.Name), r.Since.Time, r.Since.Index)
 	}
 	for _, note := range answer.Notes {
-		s.line("  note: %s", note)
+		s.linef("  note: %s", note)
 	}
-	s.line("  relies on  %d entries of %s, root %s, signed by %s", report.Size, report.Origin, report.Root, strings.Join(report.SignedBy, ", "))
+	s.linef("  relies on  %d entries of %s, root %s, signed by %s", report.Size, report.Origin, report.Root, strings.Join(report.SignedBy, ", "))
 	if report.KeyFromFile {
-		s.warn("warning: it was checked with the key that came with it; give the one that you trust with --key")
+		s.notef("warning: it was checked with the key that came with it; give the one that you trust with --key\n")
 	}
 }
 

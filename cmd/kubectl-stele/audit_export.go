@@ -50,10 +50,10 @@ All entries are always in it. --entry, --track and --release add a proof file fo
 
 func (x *auditExport) run(ctx context.Context) error {
 	if x.file == "" {
-		return usage("say with --file where to write")
+		return usagef("say with --file where to write")
 	}
 	if _, err := os.Lstat(x.file); err == nil && !x.force {
-		return usage("%s exists; give another name, or --force to replace it", x.file)
+		return usagef("%s exists; give another name, or --force to replace it", x.file)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -66,12 +66,12 @@ func (x *auditExport) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.shell.line("%s: %d entries of %s, %d earlier checkpoints, %d proofs; verified", x.file, done.Size, report.Origin, done.Checkpoints, done.Proofs)
+	x.shell.linef("%s: %d entries of %s, %d earlier checkpoints, %d proofs; verified", x.file, done.Size, report.Origin, done.Checkpoints, done.Proofs)
 	if done.OtherKeys > 0 {
-		x.shell.warn("note: %d earlier checkpoints were left out, because none of the keys has signed them; give the earlier key too, with --key, to have them in", done.OtherKeys)
+		x.shell.notef("note: %d earlier checkpoints were left out, because none of the keys has signed them; give the earlier key too, with --key, to have them in\n", done.OtherKeys)
 	}
 	if log.keysCameWith {
-		x.shell.warn("warning: the log was checked with the key that came with it; give the one that you trust with --key")
+		x.shell.notef("warning: the log was checked with the key that came with it; give the one that you trust with --key\n")
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (x *auditExport) write(ctx context.Context, log *opened) (evidence.Exported
 	case err != nil:
 		return fail(err)
 	case !report.Verified():
-		return fail(invalid("the log does not verify, so no file was written: %s", quoted(report.Findings[0].String())))
+		return fail(invalid("the log does not verify, so no file was written: %s", safe(report.Findings[0].String())))
 	case report.Size < log.least:
 		return fail(invalid("the log has %d entries, and the AuditLedger says that it had %d, so no file was written", report.Size, log.least))
 	}
@@ -124,7 +124,7 @@ func (x *auditExport) name(temp string) error {
 		return os.Rename(temp, x.file)
 	}
 	if err := os.Link(temp, x.file); errors.Is(err, fs.ErrExist) {
-		return usage("%s exists; give another name, or --force to replace it", x.file)
+		return usagef("%s exists; give another name, or --force to replace it", x.file)
 	} else if err != nil {
 		// A file system without hard links.
 		return os.Rename(temp, x.file)
@@ -158,7 +158,7 @@ func isEntry(named []string, index uint64, e entry.Entry) bool {
 func writeNew(path string, data []byte, force bool) error {
 	if !force {
 		if _, err := os.Lstat(path); err == nil {
-			return usage("%s exists; give another name, or --force to replace it", path)
+			return usagef("%s exists; give another name, or --force to replace it", path)
 		}
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

@@ -50,7 +50,7 @@ func (p *auditProve) run(ctx context.Context, named string) error {
 		return err
 	}
 	if found == nil {
-		return usage("there is no entry with the index or key %s; see kubectl stele audit show", quoted(named))
+		return usagef("there is no entry with the index or key %s; see kubectl stele audit show", safe(named))
 	}
 	proof, err := evidence.ProveEntry(ctx, log, log.keys, *found)
 	if err != nil {
@@ -67,6 +67,6 @@ func (p *auditProve) run(ctx context.Context, named string) error {
 	if err := writeNew(file, proof, p.force); err != nil {
 		return err
 	}
-	p.shell.line("%s: entry %d, %s", file, *found, e)
+	p.shell.linef("%s: entry %d, %s", file, *found, e)
 	return nil
 }

@@ -21,7 +21,7 @@ type auditShow struct {
 	kinds          []string
 	since, until   string
 	last           int
-	output         string
+	out            *output
 }
 
 func newAuditShow(s *shell) *cobra.Command {
@@ -41,7 +41,7 @@ func newAuditShow(s *shell) *cobra.Command {
 	cmd.Flags().StringVar(&a.since, "since", "", "only entries from this time on (2026-03-03, 2026-03-03T14:00:00Z), or of so long until now (24h)")
 	cmd.Flags().StringVar(&a.until, "until", "", "only entries before this time")
 	cmd.Flags().IntVar(&a.last, "last", 0, "only so many, of the end")
-	addOutputFlag(cmd, &a.output)
+	a.out = newOutput(cmd, outputWide, outputJSON, outputYAML)
 	return cmd
 }
 
@@ -88,19 +88,24 @@ func (a *auditShow) run(ctx context.Context) error {
 	for _, e := range out.Entries {
 		rows = append(rows, e.row())
 	}
-	if err := a.shell.print(a.output, out, []string{"Index", "Time", "Kind", "Namespace", "Track", "Release", "Run", "Commit", "Reason"}, rows); err != nil {
+	if a.out.forPeople() {
+		err = a.shell.tables(a.out).write(table{columns("Index Time Kind Namespace Track Release Run Commit Reason +Key"), rows})
+	} else {
+		err = a.shell.write(a.out, out)
+	}
+	if err != nil {
 		return err
 	}
-	a.shell.warn("%d of %d entries; the log verifies, signed by %s", len(out.Entries), report.Size, strings.Join(report.SignedBy, ", "))
+	a.shell.notef("%d of %d entries; the log verifies, signed by %s\n", len(out.Entries), report.Size, strings.Join(report.SignedBy, ", "))
 	if report.KeyFromFile {
-		a.shell.warn("warning: it was checked with the key that came with it; give the one that you trust with --key")
+		a.shell.notef("warning: it was checked with the key that came with it; give the one that you trust with --key\n")
 	}
 	return nil
 }
 
 func (e shownEntry) row() []string {
 	one := e.Entry
-	row := []string{strconv.FormatUint(e.Index, 10), one.Time, string(one.Kind), one.Object.Namespace, one.Track, "", "", "", one.Reason}
+	row := []string{strconv.FormatUint(e.Index, 10), one.Time, string(one.Kind), one.Object.Namespace, one.Track, "", "", "", one.Reason, one.Key}
 	if r := one.Release; r != nil {
 		row[5], row[7] = r.Name, r.Commit[:min(len(r.Commit), 12)]
 		if r.Run > 0 {
@@ -113,22 +118,19 @@ func (e shownEntry) row() []string {
 }
 
 func (a *auditShow) filter() (func(entry.Entry) bool, error) {
-	if err := checkOutput(a.output); err != nil {
-		return nil, err
-	}
 	if a.last < 0 {
-		return nil, usage("--last is a number of entries")
+		return nil, usagef("--last is a number of entries")
 	}
 	var since, until string
 	if a.since != "" {
-		from, err := timeOrAgo(a.since)
+		from, err := a.timeOrAgo(a.since)
 		if err != nil {
 			return nil, err
 		}
 		since = entry.Time(from)
 	}
 	if a.until != "" {
-		to, err := timeOrAgo(a.until)
+		to, err := a.timeOrAgo(a.until)
 		if err != nil {
 			return nil, err
 		}
@@ -144,9 +146,9 @@ func (a *auditShow) filter() (func(entry.Entry) bool, error) {
 	}, nil
 }
 
-func timeOrAgo(text string) (time.Time, error) {
+func (a *auditShow) timeOrAgo(text string) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return time.Now().Add(-d), nil
+		return a.shell.now().Add(-d), nil
 	}
 	return readTime(text)
 }

@@ -19,7 +19,7 @@ type auditVerify struct {
 	*shell
 	keys        []string
 	checkpoints []string
-	output      string
+	out         *output
 }
 
 func newAuditVerify(s *shell) *cobra.Command {
@@ -39,14 +39,11 @@ Ends with 0 when everything verifies, and with 5 when anything does not; the fir
 	}
 	addKeyFlag(cmd, &v.keys)
 	cmd.Flags().StringArrayVar(&v.checkpoints, "checkpoint", nil, "file with a checkpoint of before, of the anchor repository or of an earlier export, that the log must lead on; again for each further one")
-	addOutputFlag(cmd, &v.output)
+	v.out = newOutput(cmd, outputJSON, outputYAML)
 	return cmd
 }
 
 func (v *auditVerify) run(ctx context.Context, path string) error {
-	if err := checkOutput(v.output); err != nil {
-		return err
-	}
 	keys, err := readKeys(v.keys)
 	if err != nil {
 		return err
@@ -55,7 +52,7 @@ func (v *auditVerify) run(ctx context.Context, path string) error {
 	for _, name := range v.checkpoints {
 		data, err := readSmall(name)
 		if err != nil {
-			return usage("--checkpoint: %v", err)
+			return usagef("--checkpoint: %v", err)
 		}
 		o.Earlier = append(o.Earlier, evidence.Earlier{Name: "--checkpoint " + name, Data: data})
 	}
@@ -79,40 +76,40 @@ func (v *auditVerify) run(ctx context.Context, path string) error {
 
 // tell what was found. What does not verify is told on the error output, and by the exit code, in every form of output.
 func (v *auditVerify) tell(r *evidence.Report) error {
-	if v.output != "" {
-		if err := v.print(v.output, r, nil, nil); err != nil {
+	if !v.out.forPeople() {
+		if err := v.write(v.out, r); err != nil {
 			return err
 		}
 	}
 	if !r.Verified() {
 		for _, f := range r.Findings[1:] {
-			v.warn("also wrong: %s", f)
+			v.notef("also wrong: %s\n", f)
 		}
 		if r.FindingsLeftOut > 0 {
-			v.warn("and %d more", r.FindingsLeftOut)
+			v.notef("and %d more\n", r.FindingsLeftOut)
 		}
-		return invalid("it does not verify: %s", quoted(r.Findings[0].String()))
+		return invalid("it does not verify: %s", safe(r.Findings[0].String()))
 	}
-	if v.output != "" {
+	if !v.out.forPeople() {
 		return nil
 	}
-	v.line("Verified: %d entries of %s", r.Size, r.Origin)
+	v.linef("Verified: %d entries of %s", r.Size, r.Origin)
 	if r.Size > 0 {
-		v.line("  from %s to %s, by the clock of the operator", r.From, r.To)
+		v.linef("  from %s to %s, by the clock of the operator", r.From, r.To)
 	}
-	v.line("  root %s, signed by %s", r.Root, strings.Join(r.SignedBy, ", "))
-	v.line("  %d earlier checkpoints lead to it, %d proofs of single entries are right", len(r.Checkpoints), len(r.Proofs))
+	v.linef("  root %s, signed by %s", r.Root, strings.Join(r.SignedBy, ", "))
+	v.linef("  %d earlier checkpoints lead to it, %d proofs of single entries are right", len(r.Checkpoints), len(r.Proofs))
 	for _, note := range r.Notes {
-		v.line("  note: %s", note)
+		v.linef("  note: %s", note)
 	}
 	for _, i := range r.OpenIntents {
-		v.line("  no outcome yet: entry %d, %s of %s in %s, track %s, at %s", i.Index, i.Kind, i.Release, i.Namespace, i.Track, i.Time)
+		v.linef("  no outcome yet: entry %d, %s of %s in %s, track %s, at %s", i.Index, i.Kind, i.Release, i.Namespace, i.Track, i.Time)
 	}
 	if r.OpenIntentsLeftOut > 0 {
-		v.line("  and %d more without an outcome", r.OpenIntentsLeftOut)
+		v.linef("  and %d more without an outcome", r.OpenIntentsLeftOut)
 	}
 	if r.KeyFromFile {
-		v.warn("warning: the key came with the file, so whoever made the file may have made the key. Compare it, or give the one that you trust with --key")
+		v.notef("warning: the key came with the file, so whoever made the file may have made the key. Compare it, or give the one that you trust with --key\n")
 	}
 	return nil
 }
@@ -120,10 +117,10 @@ func (v *auditVerify) tell(r *evidence.Report) error {
 // proof checks one entry.
 func (v *auditVerify) proof(path string, o evidence.Options) error {
 	if len(o.Keys) == 0 {
-		return usage("a proof does not bring its key along: say with --key which one you trust")
+		return usagef("a proof does not bring its key along: say with --key which one you trust")
 	}
 	if len(o.Earlier) > 0 {
-		return usage("--checkpoint is for exports: a proof holds one entry, and cannot show that the log leads on an earlier one")
+		return usagef("--checkpoint is for exports: a proof holds one entry, and cannot show that the log leads on an earlier one")
 	}
 	data, err := readSmall(path)
 	if err != nil {
@@ -131,14 +128,14 @@ func (v *auditVerify) proof(path string, o evidence.Options) error {
 	}
 	p, err := evidence.OpenProof(data, o.Keys)
 	if err != nil {
-		return invalid("the proof does not verify: %s", quoted(err.Error()))
+		return invalid("the proof does not verify: %s", safe(err.Error()))
 	}
-	if v.output != "" {
-		return v.print(v.output, shownProof{p.Checkpoint.Origin, p.Index, p.Checkpoint.Size, p.Checkpoint.SignedBy, p.Raw}, nil, nil)
+	if !v.out.forPeople() {
+		return v.write(v.out, shownProof{p.Checkpoint.Origin, p.Index, p.Checkpoint.Size, p.Checkpoint.SignedBy, p.Raw})
 	}
-	v.line("Verified: entry %d of %d of %s, signed by %s", p.Index, p.Checkpoint.Size, p.Checkpoint.Origin, strings.Join(p.Checkpoint.SignedBy, ", "))
-	v.line("  %s at %s, key %s", p.Entry, p.Entry.Time, p.Entry.Key)
-	v.line("%s", p.Raw)
+	v.linef("Verified: entry %d of %d of %s, signed by %s", p.Index, p.Checkpoint.Size, p.Checkpoint.Origin, strings.Join(p.Checkpoint.SignedBy, ", "))
+	v.linef("  %s at %s, key %s", p.Entry, p.Entry.Time, p.Entry.Key)
+	v.linef("%s", p.Raw)
 	return nil
 }
 

@@ -31,13 +31,13 @@ const ledgerTimeout = time.Minute
 type ledgerFlags struct {
 	shell             *shell
 	ledger            string
-	operatorNamespace string
+	operatorNamespace *string
 	keys              []string
 }
 
 func (f *ledgerFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.ledger, "ledger", "", "where the log is: a URL, a folder, or the file of an export. Default: in the cluster, through the proxy of the API server (needs the right services/proxy)")
-	cmd.Flags().StringVar(&f.operatorNamespace, "operator-namespace", "stele-system", "the namespace of the operator")
+	f.operatorNamespace = operatorNamespace(cmd)
 	addKeyFlag(cmd, &f.keys)
 }
 
@@ -69,7 +69,7 @@ func (f *ledgerFlags) open(ctx context.Context) (*opened, error) {
 	case strings.HasPrefix(f.ledger, "http://"), strings.HasPrefix(f.ledger, "https://"):
 		base, err := url.Parse(f.ledger)
 		if err != nil {
-			return nil, usage("--ledger is no URL")
+			return nil, usagef("--ledger is no URL")
 		}
 		o.Log = source.HTTP{Client: &http.Client{Timeout: ledgerTimeout}, Base: base}
 	default:
@@ -78,7 +78,7 @@ func (f *ledgerFlags) open(ctx context.Context) (*opened, error) {
 		}
 	}
 	if len(o.keys) == 0 {
-		return nil, usage("say with --key which key the log is signed with; it is status.publicKey of the AuditLedger: kubectl get auditledger cluster -o jsonpath={.status.publicKey}")
+		return nil, usagef("say with --key which key the log is signed with; it is status.publicKey of the AuditLedger: kubectl get auditledger cluster -o jsonpath={.status.publicKey}")
 	}
 	return o, nil
 }
@@ -116,16 +116,16 @@ func (f *ledgerFlags) openCluster(ctx context.Context, o *opened) error {
 	if len(o.keys) == 0 {
 		key, err := evidence.ParseKey(ledger.Status.PublicKey)
 		if err != nil {
-			return errors.New("the AuditLedger cluster has no public key in its status: the process that writes the log has not started yet (kubectl -n " + f.operatorNamespace + " get pods)")
+			return errors.New("the AuditLedger cluster has no public key in its status: the process that writes the log has not started yet (kubectl -n " + *f.operatorNamespace + " get pods)")
 		}
 		o.keys = []evidence.Key{key}
 	}
 	o.least = uint64(max(0, ledger.Status.Size)) //nolint:gosec // not negative
-	config, err := f.shell.flags.ToRESTConfig()
+	config, err := f.shell.config()
 	if err != nil {
 		return err
 	}
-	o.Log, err = proxied(config, f.operatorNamespace)
+	o.Log, err = proxied(config, *f.operatorNamespace)
 	return err
 }
 
@@ -172,7 +172,7 @@ func readKeys(given []string) ([]evidence.Key, error) {
 		if !strings.Contains(text, "+") || isFile(text) {
 			data, err := readSmall(text)
 			if err != nil {
-				return nil, usage("--key: %v", err)
+				return nil, usagef("--key: %v", err)
 			}
 			text = string(data)
 		}
@@ -182,13 +182,13 @@ func readKeys(given []string) ([]evidence.Key, error) {
 			}
 			key, err := evidence.ParseKey(line)
 			if err != nil {
-				return nil, usage("--key: %v", err)
+				return nil, usagef("--key: %v", err)
 			}
 			keys = append(keys, key)
 		}
 	}
 	if len(given) > 0 && len(keys) == 0 {
-		return nil, usage("--key: there is no key in it")
+		return nil, usagef("--key: there is no key in it")
 	}
 	return keys, nil
 }
@@ -234,10 +234,9 @@ func openExport(path string) (*evidence.Archive, func(), error) {
 	return a, closeFile, nil
 }
 
-func invalid(format string, args ...any) error {
-	return &exitError{exitInvalid, fmt.Errorf(format, args...)}
-}
+func invalid(format string, args ...any) error { return exitf(exitInvalid, format, args...) }
 
-func usage(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+// linef writes a line to people.
+func (s *shell) linef(format string, args ...any) {
+	s.printf("%s\n", safe(fmt.Sprintf(format, args...)))
 }

@@ -9,5 +9,5 @@ func readTime(text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, usage("%q is no time; write it like 2026-03-03T14:00:00Z, 2026-03-03 14:00 (UTC) or 2026-03-03", text)
+	return time.Time{}, usagef("%q is no time; write it like 2026-03-03T14:00:00Z, 2026-03-03 14:00 (UTC) or 2026-03-03", text)
 }
