@@ -25,6 +25,7 @@ import (
 	"github.com/stele-dev/stele/controllers/releasetrack"
 	"github.com/stele-dev/stele/internal/dryrun"
 	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/writer"
 	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
@@ -46,6 +47,9 @@ func main() {
 			panic(err) // the build puts it there
 		}
 		os.Exit(dryrun.Command{CRD: crd, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+	}
+	if isLedger() {
+		os.Exit(new(ledgerCommand).run(ctrl.SetupSignalHandler(), os.Args[2:], os.Stderr))
 	}
 	opts := options{}
 	opts.register(pflag.CommandLine)
@@ -124,6 +128,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	if err := breakglass.New(mgr).SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
+	if opts.ledger.path != "" {
+		if _, err := writer.Setup(mgr, opts.ledger.config(namespace), opts.ledger.addr); err != nil {
+			return fmt.Errorf("set up the writer of the log: %w", err)
+		}
+	}
 	hooks := opts.webhook
 	hooks.Secrets, hooks.Pushed, hooks.Settled = live, tracks.Git.Pushed, tracks.Git.Settled
 	if err := receiver.Setup(ctx, mgr, hooks); err != nil {
@@ -146,7 +155,7 @@ func operatorNamespace(flag string) (string, error) {
 
 // findKinds says what to do when the cluster does not know our kinds. Without, the caches would wait for them for minutes.
 func findKinds(c client.Client) error {
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", v1alpha1.BreakGlassKind, v1alpha1.AuditLedgerKind} {
 		gk := v1alpha1.GroupVersion.WithKind(kind).GroupKind()
 		_, err := c.RESTMapper().RESTMapping(gk, v1alpha1.GroupVersion.Version)
 		switch {
