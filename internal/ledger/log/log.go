@@ -67,7 +67,9 @@ type ShorterError struct{ What string }
 // Error says what does not fit.
 func (e *ShorterError) Error() string { return e.What }
 
-func shorter(format string, args ...any) error { return &ShorterError{What: fmt.Sprintf(format, args...)} }
+func shorter(format string, args ...any) error {
+	return &ShorterError{What: fmt.Sprintf(format, args...)}
+}
 
 // ErrLocked: another process writes to this folder.
 var ErrLocked = errors.New("another process writes to this log")
