@@ -61,7 +61,7 @@ type AuditLedgerSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="backlogDeadline is at least 10s and at most 24h"
 	// +optional
-	BacklogDeadline metav1.Duration `json:"backlogDeadline,omitempty"`
+	BacklogDeadline metav1.Duration `json:"backlogDeadline,omitempty,omitzero"`
 	// anchor is a Git repository that gets each checkpoint as a signed commit. Default: none.
 	// +optional
 	Anchor *LedgerAnchor `json:"anchor,omitempty"`
@@ -90,7 +90,7 @@ type LedgerAnchor struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="interval is at least 1s and at most 24h"
 	// +optional
-	Interval metav1.Duration `json:"interval,omitempty"`
+	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
 }
 
 // AuditLedgerStatus is what is known of the log. It is written by the process that writes the log.
