@@ -75,6 +75,9 @@ func (a *anchorer) want(t anchorTask) {
 	if !sameAnchor(a.task.spec, t.spec) {
 		a.facts = anchorFacts{}
 	}
+	if a.facts.last == nil {
+		a.facts.last = t.recorded
+	}
 	a.task = t
 	a.mu.Unlock()
 	select {

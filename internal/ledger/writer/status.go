@@ -91,10 +91,11 @@ func computeStatus(f facts, before v1alpha1.AuditLedgerStatus) v1alpha1.AuditLed
 		out.Origin, out.PublicKey = f.origin, f.publicKey
 		out.Size, out.RootHash = int64(f.tree.Size), f.tree.Root.String() //nolint:gosec // sizes are far below 2^63
 	}
-	if f.spec.Anchor == nil {
-		out.Anchor = nil
-	} else if f.anchor.last != nil {
+	switch {
+	case f.anchor.last != nil && f.spec.Anchor != nil:
 		out.Anchor = f.anchor.last.DeepCopy()
+	case f.spec.Anchor == nil, before.ObservedGeneration != f.generation:
+		out.Anchor = nil // it may be of another repository
 	}
 	set := func(kind string, yes bool, reason, message string) {
 		status := metav1.ConditionFalse

@@ -118,11 +118,13 @@ func (w *Writer) Start(ctx context.Context) error {
 		return ctx.Err()
 	}
 	done := make(chan struct{})
+	anchoring, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(done)
-		w.anchor.run(ctx)
+		w.anchor.run(anchoring)
 	}()
 	defer func() {
+		stop()
 		<-done
 		if err := w.close(); err != nil {
 			w.Log.Error(err, "close the log")
@@ -160,7 +162,10 @@ func (w *Writer) round(ctx context.Context) (time.Duration, error) {
 	if err == nil {
 		more, err = w.move(ctx, ledger, &items)
 	}
-	if ctx.Err() != nil || errors.Is(err, log.ErrStuck) {
+	if errors.Is(err, log.ErrStuck) || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			err = nil
+		}
 		return 0, err
 	}
 	f.err = err
