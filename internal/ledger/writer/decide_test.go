@@ -137,9 +137,10 @@ func TestStatus(t *testing.T) {
 		"the anchor is down": {facts: with(func(f *facts) {
 			f.spec.Anchor, f.anchor = anchoring, anchorFacts{last: last, err: errors.New("refused")}
 		}), reason: "Succeeded", size: 9, says: "9 entries", anchor: "False AnchorFailed"},
-		"not anchored yet":          {facts: with(func(f *facts) { f.spec.Anchor = anchoring }), reason: "Succeeded", size: 9, says: "9 entries", anchor: "False Progressing"},
-		"anchored":                  {facts: with(func(f *facts) { f.spec.Anchor, f.anchor = anchoring, anchorFacts{last: last} }), reason: "Succeeded", size: 9, says: "9 entries", anchor: "True Succeeded"},
-		"the key before the volume": {facts: with(func(f *facts) { f.err = errors.Join(&keyError{"the key is gone"}, errors.New("x")) }), reason: "LogKeyLost", stalled: true, size: 7, says: "gone"},
+		"the anchor was taken out of the spec": {facts: with(func(f *facts) { f.anchor = anchorFacts{last: last, err: anchor.ErrForked} }), reason: "Succeeded", size: 9, says: "9 entries"},
+		"not anchored yet":                     {facts: with(func(f *facts) { f.spec.Anchor = anchoring }), reason: "Succeeded", size: 9, says: "9 entries", anchor: "False Progressing"},
+		"anchored":                             {facts: with(func(f *facts) { f.spec.Anchor, f.anchor = anchoring, anchorFacts{last: last} }), reason: "Succeeded", size: 9, says: "9 entries", anchor: "True Succeeded"},
+		"the key before the volume":            {facts: with(func(f *facts) { f.err = errors.Join(&keyError{"the key is gone"}, errors.New("x")) }), reason: "LogKeyLost", stalled: true, size: 7, says: "gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := computeStatus(tc.facts, before)

@@ -60,7 +60,7 @@ func judge(f facts) verdict {
 	case errors.As(f.err, &short):
 		return verdict{reason: v1alpha1.LedgerShorterReason, stalled: true, message: fmt.Sprintf("the log is not the one that was seen before: %s. Nothing is appended. "+
 			"Bring the newest copy of the volume back, or see docs/spec/auditledger.md for how to begin another log", short.What)}
-	case errors.Is(f.anchor.err, anchor.ErrForked):
+	case f.spec.Anchor != nil && errors.Is(f.anchor.err, anchor.ErrForked):
 		return verdict{reason: v1alpha1.LedgerForkedReason, stalled: true, message: fmt.Sprintf("the anchor holds another log: %s. Nothing is appended. "+
 			"Find out who else writes to the branch, or which volume is the right one (docs/spec/auditledger.md)", cut(f.anchor.err.Error()))}
 	case errors.As(f.err, new(*clusterError)):
@@ -113,16 +113,16 @@ func computeStatus(f facts, before v1alpha1.AuditLedgerStatus) v1alpha1.AuditLed
 			apimeta.RemoveStatusCondition(&out.Conditions, kind)
 		}
 	}
-	switch yes, reason, message := anchored(f); {
-	case f.spec.Anchor == nil:
+	if f.spec.Anchor == nil {
 		apimeta.RemoveStatusCondition(&out.Conditions, v1alpha1.AnchoredCondition)
-	default:
+	} else {
+		yes, reason, message := anchored(f)
 		set(v1alpha1.AnchoredCondition, yes, reason, message)
 	}
 	return out
 }
 
-// anchored is pure.
+// anchored says what Anchored says, where an anchor is asked for. It is pure.
 func anchored(f facts) (yes bool, reason, message string) {
 	last := "none is anchored yet"
 	if a := f.anchor.last; a != nil {
