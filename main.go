@@ -29,6 +29,7 @@ import (
 	"github.com/stele-dev/stele/internal/gitsource"
 	"github.com/stele-dev/stele/internal/ledger/actors"
 	"github.com/stele-dev/stele/internal/ledger/outbox"
+	"github.com/stele-dev/stele/internal/ledger/writer"
 	"github.com/stele-dev/stele/internal/webhook/receiver"
 )
 
@@ -43,6 +44,9 @@ var manifests embed.FS
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "render" {
 		os.Exit(dryrun.Command{CRD: crd.ReleaseTrack, Out: os.Stdout, Err: os.Stderr}.Run(os.Args[2:]))
+	}
+	if isLedger() {
+		os.Exit(new(ledgerCommand).run(ctrl.SetupSignalHandler(), os.Args[2:], os.Stderr))
 	}
 	opts := options{}
 	opts.register(pflag.CommandLine)
@@ -135,6 +139,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 	grants.Ledger, grants.Actors = entries, tracks.Actors
 	if err := grants.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the break-glass controller: %w", err)
+	}
+	if opts.ledger.path != "" {
+		if _, err := writer.Setup(mgr, opts.ledger.config(namespace), opts.ledger.addr); err != nil {
+			return fmt.Errorf("set up the writer of the log: %w", err)
+		}
 	}
 	hooks := opts.webhook
 	hooks.Secrets, hooks.Pushed, hooks.Settled = live, tracks.Git.Pushed, tracks.Git.Settled

@@ -19,7 +19,7 @@ func TestFindKinds(t *testing.T) {
 	half := apimeta.NewDefaultRESTMapper(nil)
 	half.Add(v1alpha1.GroupVersion.WithKind("ReleaseTrack"), apimeta.RESTScopeNamespace)
 	whole := apimeta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", "BreakGlass"} {
+	for _, kind := range []string{"ReleaseTrack", "ImmutableRelease", "BreakGlass", "AuditLedger"} {
 		whole.Add(v1alpha1.GroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
 	}
 	for name, tc := range map[string]struct {

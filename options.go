@@ -43,6 +43,7 @@ type options struct {
 	logLevel, logEncoding   string
 	watchNamespace          string
 	network                 networkFlags
+	ledger                  ledgerFlags
 	minGates                floorFlags
 	floor                   policy.Floor // what minGates says
 }
@@ -115,6 +116,9 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error")
 	flags.StringVar(&o.logEncoding, "log-encoding", "json", "json or console")
 	flags.StringVar(&o.watchNamespace, "watch-namespace", "", "watch tracks of this namespace only; default: all")
+	flags.StringVar(&o.ledger.path, "ledger-path", "", "write the audit log into this folder, within the operator (development); default: stele ledger writes it")
+	flags.StringVar(&o.ledger.addr, "ledger-listen-addr", "", "address on which that log is read; default: none")
+	o.ledger.keySecret = v1alpha1.LedgerKeySecret
 	o.network.register(flags)
 	o.minGates.register(flags)
 }

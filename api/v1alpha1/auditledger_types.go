@@ -31,7 +31,7 @@ const (
 
 // Conditions and reasons of an AuditLedger.
 const (
-	// AnchoredCondition: the newest checkpoint is in the anchor repository. Absent where none is configured.
+	// AnchoredCondition: the newest checkpoint is in the anchor repository, or follows within spec.anchor.interval. Absent where none is configured.
 	AnchoredCondition = "Anchored"
 
 	// LedgerBehindReason: entries have waited in the outbox for longer than spec.backlogDeadline; new commits wait, pins and rollbacks do not.
@@ -42,6 +42,12 @@ const (
 	LedgerForkedReason = "LogForked"
 	// LedgerUnwritableReason: the volume of the log is full, read-only or lost.
 	LedgerUnwritableReason = "LogUnwritable"
+	// LedgerKeyReason: the Secret with the key of the log is gone, or holds another one; nothing is appended.
+	LedgerKeyReason = "LogKeyLost"
+	// EntryInvalidReason: an object of the outbox holds no entry that the writer can read. It stays there, and counts as waiting; others go on.
+	EntryInvalidReason = "EntryInvalid"
+	// LedgerCheckpointReason is of an event only: the newest checkpoint, so that it is known outside of the volume too.
+	LedgerCheckpointReason = "Checkpoint"
 	// AnchorFailedReason: the anchor repository could not be reached or has refused; entries are appended all the same.
 	AnchorFailedReason = "AnchorFailed"
 )
@@ -55,7 +61,7 @@ type AuditLedgerSpec struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="backlogDeadline is at least 10s and at most 24h"
 	// +optional
-	BacklogDeadline metav1.Duration `json:"backlogDeadline,omitempty"`
+	BacklogDeadline metav1.Duration `json:"backlogDeadline,omitempty,omitzero"`
 	// anchor is a Git repository that gets each checkpoint as a signed commit. Default: none.
 	// +optional
 	Anchor *LedgerAnchor `json:"anchor,omitempty"`
@@ -89,7 +95,7 @@ type LedgerAnchor struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="interval is at least 1s and at most 24h"
 	// +optional
-	Interval metav1.Duration `json:"interval,omitempty"`
+	Interval metav1.Duration `json:"interval,omitempty,omitzero"`
 }
 
 // AuditLedgerStatus is what is known of the log. It is written by the process that writes the log.

@@ -52,7 +52,10 @@ func (c *Cluster) install(ctx context.Context) error {
 		"crd/breakglasses.stele.dev", "crd/auditledgers.stele.dev"); err != nil {
 		return err
 	}
-	_, err := c.Kubectl(ctx, "-n", OperatorNamespace, "wait", "--for=condition=Available", "--timeout=60s", "deployment/"+OperatorAccount)
+	if _, err := c.Kubectl(ctx, "-n", OperatorNamespace, "wait", "--for=condition=Available", "--timeout=60s", "deployment/"+OperatorAccount); err != nil {
+		return err
+	}
+	_, err := c.Kubectl(ctx, "-n", OperatorNamespace, "rollout", "status", "--timeout=60s", "statefulset/"+v1alpha1.LedgerAccount)
 	return err
 }
 
@@ -71,19 +74,35 @@ func (c *Cluster) As(who rest.ImpersonationConfig) (client.Client, error) {
 // OperatorConfig leads to the API server as the operator: with a token that is bound to a pod of its Deployment, requested by the
 // pod's node, as a kubelet does. Nobody else gets one.
 func (c *Cluster) OperatorConfig(ctx context.Context) (*rest.Config, error) {
-	return c.operatorConfig(ctx, func(pod *corev1.Pod) *authenticationv1.BoundObjectReference {
-		return &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
-	})
+	return c.accountConfig(ctx, OperatorAccount, toPod)
+}
+
+// LedgerConfig leads to the API server as the writer of the audit log, as OperatorConfig does as the operator.
+func (c *Cluster) LedgerConfig(ctx context.Context) (*rest.Config, error) {
+	return c.accountConfig(ctx, v1alpha1.LedgerAccount, toPod)
+}
+
+// LedgerKubeconfig writes a kubeconfig for the writer of the audit log into a file and returns its path; see LedgerConfig.
+func (c *Cluster) LedgerKubeconfig(ctx context.Context, path string) (string, error) {
+	config, err := c.LedgerConfig(ctx)
+	if err != nil {
+		return "", err
+	}
+	return path, WriteKubeconfig(config, path)
+}
+
+func toPod(pod *corev1.Pod) *authenticationv1.BoundObjectReference {
+	return &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
 }
 
 // BareOperatorConfig is OperatorConfig with a token that is bound to nothing, as a node may give away: it is the operator's account, and
 // not the operator.
 func (c *Cluster) BareOperatorConfig(ctx context.Context) (*rest.Config, error) {
-	return c.operatorConfig(ctx, func(*corev1.Pod) *authenticationv1.BoundObjectReference { return nil })
+	return c.accountConfig(ctx, OperatorAccount, func(*corev1.Pod) *authenticationv1.BoundObjectReference { return nil })
 }
 
-func (c *Cluster) operatorConfig(ctx context.Context, bound func(*corev1.Pod) *authenticationv1.BoundObjectReference) (*rest.Config, error) {
-	pod, err := c.operatorPod(ctx)
+func (c *Cluster) accountConfig(ctx context.Context, name string, bound func(*corev1.Pod) *authenticationv1.BoundObjectReference) (*rest.Config, error) {
+	pod, err := c.podOf(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +113,9 @@ func (c *Cluster) operatorConfig(ctx context.Context, bound func(*corev1.Pod) *a
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: ptr.To(int64(tokenLife.Seconds())), BoundObjectRef: bound(pod),
 	}}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: OperatorNamespace, Name: OperatorAccount}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: OperatorNamespace, Name: name}}
 	if err := node.SubResource("token").Create(ctx, account, token); err != nil {
-		return nil, fmt.Errorf("request a token of the operator for pod %s: %w", pod.Name, err)
+		return nil, fmt.Errorf("request a token of account %s for pod %s: %w", name, pod.Name, err)
 	}
 	// A token as the only credential.
 	config := rest.AnonymousClientConfig(c.Config)
@@ -104,8 +123,8 @@ func (c *Cluster) operatorConfig(ctx context.Context, bound func(*corev1.Pod) *a
 	return config, nil
 }
 
-// operatorPod is a running pod of the operator's Deployment.
-func (c *Cluster) operatorPod(ctx context.Context) (*corev1.Pod, error) {
+// podOf is a running pod with an account of the operator's namespace.
+func (c *Cluster) podOf(ctx context.Context, account string) (*corev1.Pod, error) {
 	var pods corev1.PodList
 	err := Eventually(ctx, patience, func(ctx context.Context) error {
 		if err := c.Client.List(ctx, &pods, client.InNamespace(OperatorNamespace)); err != nil {
@@ -113,12 +132,12 @@ func (c *Cluster) operatorPod(ctx context.Context) (*corev1.Pod, error) {
 		}
 		kept := pods.Items[:0]
 		for _, p := range pods.Items {
-			if p.Spec.ServiceAccountName == OperatorAccount && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
+			if p.Spec.ServiceAccountName == account && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
 				kept = append(kept, p)
 			}
 		}
 		if pods.Items = kept; len(kept) == 0 {
-			return fmt.Errorf("no pod of the operator runs in %s", OperatorNamespace)
+			return fmt.Errorf("no pod of account %s runs in %s", account, OperatorNamespace)
 		}
 		return nil
 	})

@@ -50,14 +50,20 @@ func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...
 	if err != nil {
 		return nil, err
 	}
-	o := &Operator{LogFile: filepath.Join(dir, "operator.log"), MetricsURL: "http://" + metrics + "/metrics", HealthURL: "http://" + health, done: make(chan struct{})}
+	return startProcess(ctx, binary, kubeconfig, filepath.Join(dir, "operator.log"), &Operator{MetricsURL: "http://" + metrics + "/metrics", HealthURL: "http://" + health},
+		append([]string{"--namespace", OperatorNamespace, "--metrics-addr", metrics, "--health-addr", health,
+			"--storage-path", filepath.Join(dir, "store"), "--allow-loopback"}, args...))
+}
+
+// startProcess starts the binary and waits until it is healthy.
+func startProcess(ctx context.Context, binary, kubeconfig, logFile string, o *Operator, args []string) (*Operator, error) {
+	o.LogFile, o.done = logFile, make(chan struct{})
 	log, err := os.OpenFile(o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }()
-	o.cmd = exec.Command(binary, append([]string{"--namespace", OperatorNamespace, "--metrics-addr", metrics,
-		"--health-addr", health, "--storage-path", filepath.Join(dir, "store"), "--allow-loopback"}, args...)...)
+	o.cmd = exec.Command(binary, args...)
 	o.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, memoryLimit)
 	o.cmd.Stdout, o.cmd.Stderr = log, log
 	o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -74,7 +80,7 @@ func StartOperator(ctx context.Context, binary, kubeconfig, dir string, args ...
 func (o *Operator) healthy(ctx context.Context) error {
 	select {
 	case <-o.done:
-		return fmt.Errorf("the operator ended; see %s", o.LogFile)
+		return fmt.Errorf("the process ended; see %s", o.LogFile)
 	default:
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.HealthURL+"/readyz", nil)
@@ -119,7 +125,7 @@ func (o *Operator) signal(sig syscall.Signal) error {
 	case <-o.done:
 		return nil
 	case <-time.After(30 * time.Second):
-		return errors.New("the operator did not end within 30s")
+		return errors.New("the process did not end within 30s")
 	}
 }
 

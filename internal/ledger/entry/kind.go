@@ -7,6 +7,8 @@ type Kind string
 const (
 	// LedgerStarted is the first entry of a log, by its writer.
 	LedgerStarted Kind = "LedgerStarted"
+	// LedgerKeyChanged: from here on checkpoints are signed with another key (details "publicKey" and "former"), by its writer.
+	LedgerKeyChanged Kind = "LedgerKeyChanged"
 
 	// ReleaseCreated: a commit became a release; ReleaseRejected, ReleaseSkipped: one that never runs; ReleaseFailed: a run did not get healthy or was given up.
 	ReleaseCreated  Kind = "ReleaseCreated"

@@ -138,6 +138,9 @@ func canaries() []canary {
 		{"stele-archives", by("masters", func(ctx context.Context, i *identity) error {
 			return i.create(ctx, secrets, object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "archive.0"))
 		})},
+		{"stele-outbox", by("masters", func(ctx context.Context, i *identity) error {
+			return i.create(ctx, configMaps, object(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, system, "outbox-0"))
+		})},
 		{"stele-break-glass-scope", by("break-glass", func(ctx context.Context, i *identity) error { return i.create(ctx, configMaps, labelled("closed")) })},
 		{"stele-break-glass", by("masters", func(ctx context.Context, i *identity) error {
 			u := object(schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}, system, "break-glass")

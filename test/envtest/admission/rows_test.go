@@ -111,6 +111,7 @@ func systemRows() []row {
 	roles, roleBindings := gvr("rbac.authorization.k8s.io", "v1", "roles"), gvr("rbac.authorization.k8s.io", "v1", "rolebindings")
 	clusterRoles, clusterRoleBindings := gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings")
 	token := object(schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}, system, "stele")
+	ledgerToken := object(schema.GroupVersionKind{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}, system, "stele-ledger")
 	rule := `{"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["list"]}]}`
 	installers := []string{"installer"}
 	cleaners := []string{"installer", "generic-garbage-collector", manager}
@@ -143,6 +144,13 @@ func systemRows() []row {
 		asked("", "stele.dev/auditledgers/status", "change", "patch update", stele, patch(ledgers, "", "cluster", `{"status":{"size":7}}`, "status")),
 		asked("", "stele.dev/auditledgers", "delete", "delete", []string{"installer"}, remove(ledgers, "", "cluster")),
 		asked(system, "secrets", "create another", "create", but("break-glass"), create(secrets, object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "another"))),
+		asked(system, "configmaps", "create entry", "create", stele, create(configMaps, object(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, system, "outbox-1"))),
+		asked(system, "configmaps", "change entry", "patch update", nil, patch(configMaps, system, "outbox-0", `{"metadata":{"labels":{"a":"b"}}}`)),
+		asked(system, "configmaps", "delete entry", "delete", []string{manager}, remove(configMaps, system, "outbox-0")),
+		asked(system, "secrets", "create key of the ledger", "create", nil, create(secrets, object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "stele-ledger-key-2"))),
+		asked(system, "secrets", "change key of the ledger", "patch update", nil, patch(secrets, system, "stele-ledger-key", `{"metadata":{"labels":{"a":"b"}}}`)),
+		asked(system, "secrets", "delete key of the ledger", "delete", []string{manager}, remove(secrets, system, "stele-ledger-key")),
+		asked(system, "serviceaccounts/token", "of stele-ledger", "create", []string{"node"}, create(accounts, ledgerToken, "token")),
 		asked(system, "apps/deployments", "change stele", "patch update", []string{"installer", manager}, patch(deployments, system, "stele", `{"spec":{"replicas":0}}`)),
 		asked(system, "apps/deployments", "delete stele", "delete", cleaners, remove(deployments, system, "stele")),
 		asked(system, "apps/deployments/scale", "stele", "patch update", []string{"horizontal-pod-autoscaler", "keda", manager}, patch(deployments, system, "stele", `{"spec":{"replicas":0}}`, "scale")),

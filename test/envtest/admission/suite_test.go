@@ -189,7 +189,7 @@ func populateTracks(ctx context.Context, operator *identity) error {
 	return err
 }
 
-// populateSystem makes an archive, and a ReplicaSet and a pod with the operator's account, as who makes them.
+// populateSystem makes an archive, an entry that waits for the audit log, the key of that, and a ReplicaSet and a pod with the operator's account, as who makes them.
 func populateSystem(ctx context.Context) error {
 	make := func(user string, extra map[string][]string, gvr schema.GroupVersionResource, u *unstructured.Unstructured) error {
 		i, err := impersonated("", user, []string{"system:masters"}, extra)
@@ -207,6 +207,8 @@ func populateSystem(ctx context.Context) error {
 	return errors.Join(
 		make(operatorUser, map[string][]string{podUID: {"0"}}, secrets, all[0]),
 		make(operatorUser, map[string][]string{podUID: {"0"}}, secrets, all[3]),
+		make(operatorUser, map[string][]string{podUID: {"0"}}, configMaps, all[4]),
+		make(ledgerUser, map[string][]string{podUID: {"0"}}, secrets, all[5]),
 		make(kubeSystem+"deployment-controller", nil, schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}, all[1]),
 		make(kubeSystem+"replicaset-controller", nil, pods, all[2]))
 }
@@ -234,6 +236,14 @@ spec:
 apiVersion: v1
 kind: Secret
 metadata: {name: actor-0}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: outbox-0}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: stele-ledger-key}
 `
 
 // newClient works on objects without types, and looks for kinds that it does not know.

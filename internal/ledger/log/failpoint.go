@@ -1,0 +1,4 @@
+package log
+
+// failpoint is called between steps. Tests end the process there.
+var failpoint = func(string) {}
