@@ -314,10 +314,10 @@ func (d *describer) conclude() {
 	stalled, isStalled := d.plan.Stalled[d.r.Name]
 	phase := d.r.Status.Phase
 	switch {
-	case d.unchecked():
-		d.stall(v1alpha1.NotCheckedReason, uncheckedMessage)
 	case phase == v1alpha1.PhaseRejected:
 		d.concludeRejected()
+	case d.unchecked():
+		d.stall(v1alpha1.NotCheckedReason, uncheckedMessage)
 	case phase == v1alpha1.PhaseFailed:
 		reason, message := string(d.r.Status.Outcome), "the release did not become healthy and was removed"
 		if c := apimeta.FindStatusCondition(d.r.Status.Conditions, v1alpha1.HealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
