@@ -16,7 +16,9 @@ const fieldManager = "stele"
 
 // isPerson: accounts of machines may stay where they are. A GitOps tool that keeps a wish of the track in Git has its own name there, and would put it back at
 // every sync.
-func isPerson(actor string) bool { return actor != "" && !strings.HasPrefix(actor, "system:serviceaccount:") }
+func isPerson(actor string) bool {
+	return actor != "" && !strings.HasPrefix(actor, "system:serviceaccount:")
+}
 
 // takeWishes takes away, once everything is recorded, who wished for it, and a wish that is done once. The object cannot forget: what it has held may be
 // in the history of a GitOps tool, or on a screen.

@@ -314,14 +314,10 @@ func (d *describer) conclude() {
 	stalled, isStalled := d.plan.Stalled[d.r.Name]
 	phase := d.r.Status.Phase
 	switch {
-	case d.rejected():
-		d.stall(v1alpha1.CommitRejectedReason, rejectedMessage)
+	case phase == v1alpha1.PhaseRejected:
+		d.concludeRejected()
 	case d.unchecked():
 		d.stall(v1alpha1.NotCheckedReason, uncheckedMessage)
-	case phase == v1alpha1.PhaseRejected && !IsRefused(d.r):
-		d.set(v1alpha1.ReadyCondition, true, v1alpha1.ReleasePurgedReason, "it was purged before it ran, and never runs")
-	case phase == v1alpha1.PhaseRejected:
-		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
 	case phase == v1alpha1.PhaseFailed:
 		reason, message := string(d.r.Status.Outcome), "the release did not become healthy and was removed"
 		if c := apimeta.FindStatusCondition(d.r.Status.Conditions, v1alpha1.HealthyCondition); c != nil && c.Status == metav1.ConditionFalse {
@@ -347,6 +343,18 @@ func (d *describer) conclude() {
 		d.set(v1alpha1.ReadyCondition, true, string(phase), "nothing of this release runs, as it should be")
 	default:
 		d.progress()
+	}
+}
+
+// concludeRejected: a person does not want the commit, or has had it purged before it ran; or it was refused.
+func (d *describer) concludeRejected() {
+	switch {
+	case d.rejected():
+		d.stall(v1alpha1.CommitRejectedReason, rejectedMessage)
+	case IsRefused(d.r):
+		d.stall(d.r.Spec.Refusal.Reason, d.r.Spec.Refusal.Message)
+	default:
+		d.set(v1alpha1.ReadyCondition, true, v1alpha1.ReleasePurgedReason, "it was purged before it ran, and never runs")
 	}
 }
 

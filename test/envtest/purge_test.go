@@ -66,8 +66,8 @@ func (l *ledger) of(kinds ...entry.Kind) []entry.Entry {
 func (w *scene) wish(patch string) {
 	w.Helper()
 	track := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "shop"}}
-	if err := suite.api.Patch(w.T.Context(), track, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
-		w.T.Fatal(err)
+	if err := suite.api.Patch(w.Context(), track, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		w.Fatal(err)
 	}
 }
 
@@ -95,12 +95,12 @@ func (w *scene) answered(name string) *v1alpha1.ReleaseTrack {
 func (w *scene) noArchive(rel *v1alpha1.ImmutableRelease) {
 	w.Helper()
 	list := &corev1.SecretList{}
-	if err := suite.api.List(w.T.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
-		w.T.Fatal(err)
+	if err := suite.api.List(w.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
+		w.Fatal(err)
 	}
 	for _, s := range list.Items {
 		if strings.HasPrefix(s.Name, "archive."+rel.Namespace+"."+rel.Name+".") {
-			w.T.Errorf("Secret %s is there", s.Name)
+			w.Errorf("Secret %s is there", s.Name)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func Read(secret *corev1.Secret) (Payload, error) { return Check(secret, commitm
 func Check(secret *corev1.Secret, commitment string) (Payload, error) {
 	p, err := payload.Check(secret.Data[KeyKey], secret.Data[PayloadKey], commitment)
 	if err != nil {
-		return Payload{}, fmt.Errorf("Secret %s/%s: %w", secret.Namespace, secret.Name, err)
+		return Payload{}, fmt.Errorf("the Secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
 	return p, nil
 }
