@@ -96,8 +96,8 @@ func hostOf(address string) string {
 
 // isMissingResource: the server has no such path. An object that is missing has a name.
 func isMissingResource(err error) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // errors.As is tried below
-	if !ok && !errors.As(err, &status) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
 		return false
 	}
 	details := status.Status().Details
