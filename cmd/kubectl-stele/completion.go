@@ -115,6 +115,17 @@ func (s *shell) completeCommits(of func(args []string) string) completer {
 	})
 }
 
+// completeRelease completes what stands for a release: its name, or the commit that begins so.
+func (s *shell) completeRelease() completer {
+	releases, commits := s.completeReleases(nil, nil), s.completeCommits(nil)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if out, directive := releases(cmd, args, toComplete); len(out) > 0 {
+			return out, directive
+		}
+		return commits(cmd, args, toComplete)
+	}
+}
+
 // completeFlags completes the values of the flags of kubectl.
 func (s *shell) completeFlags(root *cobra.Command) {
 	fromConfig := func(names func() []string) completer {

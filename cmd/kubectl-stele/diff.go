@@ -60,7 +60,7 @@ func init() {
 				"their digests. Values of Secrets are never shown.",
 			Example: "  kubectl stele diff shop-0ec84d9953                     # against what runs\n" +
 				"  kubectl stele diff shop-7c5bcc8a41 shop-0ec84d9953",
-			Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeArg(s.completeReleases(nil, nil), s.completeReleases(nil, nil)),
+			Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeArg(s.completeRelease(), s.completeRelease()),
 			RunE: c.run,
 		}
 		c.out = newOutput(cmd, outputJSON, outputYAML)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -55,7 +54,6 @@ func (s *shell) fail(cmd *cobra.Command, err error) int {
 // explain gives the exit code and the text of an error: what is wrong, and what to do next.
 func (s *shell) explain(err error) (int, string) {
 	var own *exitError
-	var refused *net.OpError
 	var address *url.Error
 	switch {
 	case errors.As(err, &own):
@@ -77,7 +75,7 @@ func (s *shell) explain(err error) (int, string) {
 		return exitFailed, err.Error() + "\nName a file with --kubeconfig or in the environment variable KUBECONFIG."
 	case errors.As(err, &address) && errors.Is(err, syscall.ECONNREFUSED):
 		return exitFailed, fmt.Sprintf("The connection to the server %s was refused - did you specify the right host or port?%s", hostOf(address.URL), whichCluster)
-	case errors.As(err, &address) && (errors.As(err, &refused) || address.Timeout()):
+	case errors.As(err, &address):
 		return exitFailed, fmt.Sprintf("Unable to connect to the server: %s%s", address.Err, whichCluster)
 	}
 	return exitFailed, err.Error()
@@ -98,8 +96,8 @@ func hostOf(address string) string {
 
 // isMissingResource: the server has no such path. An object that is missing has a name.
 func isMissingResource(err error) bool {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // errors.As is tried below
-	if !ok && !errors.As(err, &status) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
 		return false
 	}
 	details := status.Status().Details

@@ -26,7 +26,7 @@ func init() {
 			Example: "  kubectl stele show shop-0ec84d9953\n" +
 				"  kubectl stele show 0ec84d9953            # by its commit\n" +
 				"  kubectl stele show shop-0ec84d9953 -o wide     # with digests of objects",
-			Args: cobra.ExactArgs(1), ValidArgsFunction: completeArg(s.completeReleases(nil, nil)),
+			Args: cobra.ExactArgs(1), ValidArgsFunction: completeArg(s.completeRelease()),
 			RunE: c.run,
 		}
 		c.out = newOutput(cmd, outputWide, outputJSON, outputYAML, outputName)

@@ -29,6 +29,7 @@ func TestCompletion(t *testing.T) {
 		"one track is enough":    {[]string{"tree", "-n", ns, "shop", ""}, nil},
 		"releases, newest first": {[]string{"show", "-n", ns, "shop"}, []string{"shop-2222222222\tActive 2222222222", "shop-1111111111\tRetired 1111111111"}},
 		"another release":        {[]string{"diff", "-n", ns, "shop-2222222222", "shop"}, []string{"shop-1111111111\tRetired 1111111111"}},
+		"a commit":               {[]string{"show", "-n", ns, "2222"}, []string{commit("2") + "\tshop-2222222222 Active"}},
 		"namespaces":             {[]string{"status", "-n", "compl"}, []string{ns}},
 		"formats":                {[]string{"status", "-o", ""}, []string{"wide", "json", "yaml", "name"}},
 		"formats of a view":      {[]string{"diff", "--output", ""}, []string{"json", "yaml"}},

@@ -54,7 +54,7 @@ func TestRender(t *testing.T) {
 	if r := steleAs(t, "/nowhere", "render", "--path", filepath.Join(folder, "good"), "--track", filepath.Join(folder, "none.yaml")); r.code != 1 || !strings.Contains(r.stderr, "none.yaml") {
 		t.Errorf("exit code %d, %s", r.code, r.stderr)
 	}
-	if r := steleAs(t, "/nowhere", "render", "--path", folder, "--track", track, "--min-gate-images", "Nonsense"); r.code != 1 || !strings.Contains(r.stderr, "Nonsense") {
+	if r := steleAs(t, "/nowhere", "render", "--path", folder, "--track", track, "--min-gate-images", "Nonsense"); r.code != 1 || !strings.Contains(r.stderr, "--min-gate-images") {
 		t.Errorf("exit code %d, %s", r.code, r.stderr)
 	}
 }
