@@ -63,15 +63,20 @@ type AuditLedgerSpec struct {
 
 // LedgerAnchor is a branch of a Git repository that only the ledger writes to, and only fast-forward.
 type LedgerAnchor struct {
-	// url of the repository: http, https or ssh, without credentials.
+	// url of the repository: http, https or ssh. Credentials belong into the Secret, not here.
+	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^(https?|ssh)://[^@\s]*(@[^@\s]*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(http|https|ssh)://[^/\\\\s-][^\\\\s]*$')",message="url must begin with http://, https:// or ssh:// and hold no spaces; git@host:path is written ssh://git@host/path"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^https?://[^/]*@') && !self.matches('^ssh://[^/]*:[^/]*@')",message="url must not hold credentials; put username and password into the Secret named by secretRef"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^ssh://([^/]*@)?-')",message="the host of url begins with a dash"
 	// +required
 	URL string `json:"url"`
 	// branch that the checkpoints are pushed to; it is made when it does not exist.
 	// +kubebuilder:default=main
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x20\x7f~^:?*\[\\]*$`
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-') && !self.contains('..')",message="branch is no name that Git takes"
 	// +optional
 	Branch string `json:"branch,omitempty"`
 	// secretRef names a Secret of the operator's namespace with the keys of a GitRepository of Flux: username and password, bearerToken, identity and known_hosts, ca.crt, tls.crt and tls.key.
@@ -119,12 +124,21 @@ type AuditLedgerStatus struct {
 	// conditions: Ready, Reconciling, Stalled, Anchored.
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // AnchoredCheckpoint is a checkpoint in the anchor repository.
 type AnchoredCheckpoint struct {
+	// url of the repository that it was pushed to. As long as url and branch stay, the branch may not hold an older checkpoint.
+	// +kubebuilder:validation:MaxLength=2048
+	// +optional
+	URL string `json:"url,omitempty"`
+	// branch that it was pushed to.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	Branch string `json:"branch,omitempty"`
 	// size of the log.
 	// +required
 	Size int64 `json:"size"`

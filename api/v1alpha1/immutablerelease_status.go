@@ -90,6 +90,12 @@ type ImmutableReleaseStatus struct {
 	// +optional
 	ActiveRun int32 `json:"activeRun,omitempty"`
 
+	// ending are runs whose replicas are ending while another run of the same release goes on: after a restart, say. Each is taken away when a
+	// live list finds nothing of it.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	// +optional
+	Ending []int32 `json:"ending,omitempty"`
 	// workloads is the run of an earlier release whose workloads run 1 of this release uses, because nothing but Stable
 	// objects differs between the two. Later runs make workloads of their own. Absent when run 1 does so too.
 	// +optional

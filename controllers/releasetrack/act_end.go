@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ var liveKinds = []schema.GroupVersionKind{
 // workload owns.
 func (r *Reconciler) terminate(ctx context.Context, s *scope, key release.RunKey) error {
 	if err := r.intendTermination(ctx, s, key, ""); err != nil {
+		return err
+	}
+	if err := r.noteEnding(ctx, s, key); err != nil {
 		return err
 	}
 	errs := []error{r.deleteWorkloads(ctx, s, func(other release.RunKey, _ release.ObjectKey) bool { return other == key })}
@@ -105,23 +109,31 @@ func (r *Reconciler) deleteWorkloads(ctx context.Context, s *scope, chosen func(
 
 // confirm lists live what is left of a release, and records that nothing is. Only this makes a release Retired.
 func (r *Reconciler) confirm(ctx context.Context, rel *v1alpha1.ImmutableRelease) error {
-	for _, gvk := range liveKinds {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(gvk)
-		err := r.Live.List(ctx, list, client.InNamespace(rel.Namespace), client.Limit(1),
-			client.MatchingLabels{v1alpha1.TrackLabel: rel.Spec.Track, v1alpha1.ReleaseLabel: rel.Name})
-		if err != nil {
-			return fmt.Errorf("look for %ss of release %s: %w", gvk.Kind, rel.Name, err)
-		}
-		if len(list.Items) > 0 {
-			return nil
-		}
+	if gone, err := r.nothingLeft(ctx, rel, client.MatchingLabels{}); err != nil || !gone {
+		return err
 	}
-	rel.Status.Times.Retired = r.microNow()
+	rel.Status.Times.Retired, rel.Status.Ending = r.microNow(), nil
 	if !release.IsFailed(rel) {
 		r.event(rel, corev1.EventTypeNormal, "Retired", "Confirm", "no workload and no pod of this release is left")
 	}
 	return nil
+}
+
+// nothingLeft lists live what runs of a release, or with more labels of a part of it.
+func (r *Reconciler) nothingLeft(ctx context.Context, rel *v1alpha1.ImmutableRelease, more client.MatchingLabels) (bool, error) {
+	chosen := client.MatchingLabels{v1alpha1.TrackLabel: rel.Spec.Track, v1alpha1.ReleaseLabel: rel.Name}
+	maps.Copy(chosen, more)
+	for _, gvk := range liveKinds {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(gvk)
+		if err := r.Live.List(ctx, list, client.InNamespace(rel.Namespace), client.Limit(1), chosen); err != nil {
+			return false, fmt.Errorf("look for %ss of release %s: %w", gvk.Kind, rel.Name, err)
+		}
+		if len(list.Items) > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // sweep deletes what a release has left besides workloads: Versioned objects that nothing names any more, and Stable objects

@@ -99,7 +99,7 @@ func (r *Reconciler) reconcile(ctx context.Context, s *scope) error {
 	taken := r.takeIn(ctx, s)
 	err := r.proceed(ctx, s)
 	if err == nil {
-		err = r.mendBroken(ctx, s)
+		err = errors.Join(r.confirmEnded(ctx, s), r.mendBroken(ctx, s))
 	}
 	r.lookWhenDue(ctx, s)
 	return errors.Join(purged, lost, taken, err)

@@ -245,6 +245,10 @@ func TestForgetWhileLooking(t *testing.T) {
 	f, _ := newFollower(t, 1)
 	f.start(t.Context(), ask(shopKey, "first"))
 	f.Forget(shopKey)
+	select { // it may have ended before
+	case <-f.Events():
+	default:
+	}
 	f.start(t.Context(), ask(shopKey, "second"))
 	nextEvent(t, f)
 	l := f.take(shopKey)

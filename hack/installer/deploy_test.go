@@ -161,6 +161,11 @@ func TestSamplesApply(t *testing.T) {
 	if out := d.kubectl("", "-n", "stele-samples", "get", "rtrack", "-o", "name"); len(strings.Fields(out)) != 6 {
 		t.Errorf("tracks of the samples: %s", out)
 	}
+	// Its Secret is in the operator's namespace.
+	d.kubectl("", "apply", "--server-side", "-f", filepath.Join(testkit.Root(), "config", "samples", "auditledger.yaml"))
+	if out := d.kubectl("", "get", "aledger", "cluster", "-o", "jsonpath={.spec.anchor.branch} {.spec.anchor.secretRef.name}"); out != "main stele-ledger-anchor" {
+		t.Errorf("the sample of the AuditLedger: %s", out)
+	}
 }
 
 // start starts the embedded cluster, without an operator.

@@ -5,10 +5,42 @@ import (
 
 	"github.com/stele-dev/stele/internal/gitsource/fault"
 	"github.com/stele-dev/stele/internal/gitsource/wire"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
+// Connector makes clients of repositories that are not cached, for who writes to them, under the rules that a Store has.
+type Connector struct {
+	// Dialer says how servers are connected to.
+	Dialer *outbound.Dialer
+	// PlainCredentials lets credentials be sent over plain http, where anybody on the way can read them.
+	PlainCredentials bool
+
+	http wire.HTTP
+}
+
+// Connect refuses what the flags of the process do not permit. Nothing is sent yet.
+func (c *Connector) Connect(r Remote) (wire.Remote, error) {
+	config, err := rules{c.Dialer, c.PlainCredentials}.config(r)
+	if err != nil {
+		return nil, err
+	}
+	if config.URL.Scheme == "ssh" {
+		return wire.SSH(config), nil
+	}
+	return c.http.Client(config)
+}
+
+// Close closes idle connections.
+func (c *Connector) Close() { c.http.CloseIdle() }
+
+// rules are the flags of the process.
+type rules struct {
+	dialer           *outbound.Dialer
+	plainCredentials bool
+}
+
 // config is what package wire needs of a remote. It refuses what the operator's flags do not permit.
-func (s *Store) config(r Remote) (*wire.Config, error) {
+func (s rules) config(r Remote) (*wire.Config, error) {
 	u, err := ValidateURL(r.URL)
 	if err != nil {
 		return nil, err
@@ -43,7 +75,7 @@ func (s *Store) config(r Remote) (*wire.Config, error) {
 
 // checkPlain refuses credentials over plain http, unless the operator permits it: anybody on the way could read them. To this
 // machine there is no way, but through a proxy.
-func (s *Store) checkPlain(u *url.URL, c *wire.Config) error {
+func (s rules) checkPlain(u *url.URL, c *wire.Config) error {
 	if u.Scheme != "http" || c.Token == "" && c.Username == "" || s.plainCredentials || isLoopback(u.Hostname()) && c.Proxy == nil {
 		return nil
 	}

@@ -279,7 +279,7 @@ func (s *Store) entry(r Remote) (*entry, error) {
 	if ok && e.client != nil {
 		return e, nil
 	}
-	c, err := s.config(r)
+	c, err := rules{s.dialer, s.plainCredentials}.config(r)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ type late struct {
 	events chan event.GenericEvent
 }
 
-func (l *late) Behind() time.Duration            { return time.Duration(l.behind.Load()) }
+func (l *late) Behind() time.Duration             { return time.Duration(l.behind.Load()) }
 func (l *late) Events() <-chan event.GenericEvent { return l.events }
 
 func (l *late) set(d time.Duration) {

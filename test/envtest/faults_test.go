@@ -163,7 +163,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 		w.track(track)
 	}
 	if len(w.before) > 0 {
-		before := startOperator(t, operatorOptions{}, ns)
+		before := startOperator(t, operatorOptions{ownOutbox: true}, ns)
 		for i, id := range w.before {
 			branch(t, repo, ns, id)
 			if i == 0 {
@@ -180,7 +180,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 		w.act(t, ns)
 		create(t, track)
 	}
-	op := startOperator(t, operatorOptions{transport: line.wrap}, ns)
+	op := startOperator(t, operatorOptions{transport: line.wrap, ownOutbox: true}, ns)
 	if line.fault == killedBefore || line.fault == killedAfter {
 		// A life may get by with fewer writes than another: then it ends well without the fault.
 		until(t, patience, func(ctx context.Context) error {
@@ -192,7 +192,7 @@ func (w *sweep) life(t *testing.T, repo *gitserver.Repo, line *wire, want []stri
 			}
 		})
 		op.stop(t)
-		startOperator(t, operatorOptions{}, ns)
+		startOperator(t, operatorOptions{ownOutbox: true}, ns)
 	}
 	var end []string
 	until(t, patience, func(ctx context.Context) error {

@@ -38,6 +38,8 @@ type operatorOptions struct {
 	floor policy.Floor
 	// noLoopback refuses the servers of the test, as the operator does by default.
 	noLoopback bool
+	// ownOutbox keeps entries of the ledger in the namespace that they speak of, where a test sees its own and nothing else.
+	ownOutbox bool
 	// backlog says whether entries of the ledger wait for too long; nil: they never do.
 	backlog releasetrack.Backlog
 	// checkEvery is how often archives are looked at; 0: as the operator does.
@@ -84,8 +86,11 @@ func startOperator(t *testing.T, opts operatorOptions, namespaces ...string) *op
 	o := &operator{cancel: cancel, done: make(chan error, 1)}
 	tracks := releasetrack.New(mgr, live, git, operatorNamespace, 8)
 	tracks.Floor = opts.floor
-	// Entries of the ledger are kept beside what they speak of: nothing takes them away here, and each test sees its own.
-	tracks.Ledger = outbox.New(live, namespaces[0])
+	entries := operatorNamespace
+	if opts.ownOutbox {
+		entries = namespaces[0]
+	}
+	tracks.Ledger = outbox.New(live, entries)
 	if opts.ledger != nil {
 		tracks.Ledger = opts.ledger
 	}

@@ -111,7 +111,7 @@ func run(m *testing.M) (int, error) {
 
 // installRights applies the Roles that users install, so that the operators under test have these rights and no others.
 func installRights(ctx context.Context) error {
-	for _, file := range []string{"role.yaml", "role_binding.yaml", "archive_role.yaml"} {
+	for _, file := range []string{"role.yaml", "role_binding.yaml", "archive_role.yaml", "outbox_role.yaml"} {
 		objects, err := decodeFile("config", "rbac", file)
 		if err != nil {
 			return err

@@ -38,6 +38,8 @@ var (
 	Server = &Kind{"UnexpectedResponse", "the server does not answer as a Git server"}
 	// NotFound: the server knows no such repository (or hides it from these credentials).
 	NotFound = &Kind{"RepositoryNotFound", "the repository does not exist"}
+	// PushRefused: the server does not move the ref that is pushed to: a rule of the host, a hook, or somebody else was first.
+	PushRefused = &Kind{"PushRefused", "the server does not take the push"}
 	// RefNotFound: the repository has no such branch, tag, name or commit.
 	RefNotFound = &Kind{"RefNotFound", "the ref does not exist"}
 	// EmptyRepository: the repository has no commit yet.

@@ -30,7 +30,7 @@ const (
 // object and the cache of delta bases; whole objects are hashed as they stream by. An object that could only be
 // resolved with more than maxResolved bytes is left out of the index: it is never read, and its absence is reported
 // then, with its path.
-func indexPack(ctx context.Context, pace func(context.Context) error, f *os.File, size int64, limits Limits) (
+func indexPack(ctx context.Context, pace func(context.Context) error, f source, size int64, limits Limits) (
 	entries []entry, skipped int, sum plumbing.Hash, err error,
 ) {
 	x := &indexer{ctx: ctx, pace: pace, size: size, limits: limits}
@@ -48,6 +48,12 @@ func indexPack(ctx context.Context, pace func(context.Context) error, f *os.File
 	slices.SortFunc(entries, func(a, b entry) int { return bytes.Compare(a.id[:], b.id[:]) })
 	entries = slices.CompactFunc(entries, func(a, b entry) bool { return a.id == b.id })
 	return entries, x.skipped, sum, nil
+}
+
+// source is a pack that was received.
+type source interface {
+	io.ReadSeeker
+	io.ReaderAt
 }
 
 // indexer is the work on one pack.
@@ -71,7 +77,7 @@ func (x *indexer) step() error {
 }
 
 // scan reads a pack once, front to back: ids of whole objects, offsets of deltas.
-func (x *indexer) scan(f *os.File) (sum plumbing.Hash, err error) {
+func (x *indexer) scan(f source) (sum plumbing.Hash, err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return sum, cacheError("a pack cannot be read", err)
 	}
@@ -141,7 +147,7 @@ func scanObject(scanner *packfile.Scanner, allow func(int64) error) (e entry, er
 
 // resolve finds the ids of deltas, also of those that name their base by id (a server may send them although offsets were asked
 // for) and come before it.
-func (x *indexer) resolve(f *os.File) error {
+func (x *indexer) resolve(f io.ReaderAt) error {
 	cache := NewCache(min(max(x.size, minIndexCache), indexCache))
 	cache.one = cache.max / 2
 	p := &pack{f: f, size: x.size, index: &index{r: bytes.NewReader(nil)}}

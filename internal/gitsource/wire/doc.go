@@ -7,5 +7,7 @@
 // go-git's transports are steered by process-wide variables that other packages change in their init functions, read
 // ~/.ssh, follow redirects, put response bodies into errors, and cannot interrupt an SSH handshake.
 //
+// It also moves one ref with a pack that the caller has made (receive-pack, which is of version 0).
+//
 // It knows nothing of caches, commits or Kubernetes. Every error has a kind of package fault and holds no credentials.
 package wire

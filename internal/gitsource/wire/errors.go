@@ -91,7 +91,7 @@ func (c *Config) remoteFault(fail func(*fault.Kind, string, ...any) error, text 
 	case contains("not found", "does not exist", "not appear to be a git repository", "no such repository",
 		"could not be found"):
 		return fail(fault.NotFound, "no such repository (%s); check the URL and what the credentials may read", said)
-	case contains("access denied", "permission denied", "not authorized", "unauthorized", "forbidden"):
+	case contains("access denied", "permission denied", "not authorized", "unauthorized", "forbidden", "marked as read only"):
 		return fail(fault.Authentication, "access refused (%s)", said)
 	default:
 		return fail(fault.Server, "the server says: %s", said)

@@ -29,7 +29,7 @@ type HTTP struct {
 }
 
 // Client returns a client of a repository over http or https.
-func (h *HTTP) Client(c *Config) (Client, error) {
+func (h *HTTP) Client(c *Config) (Remote, error) {
 	t, err := h.transport(c)
 	if err != nil {
 		return nil, err
@@ -159,7 +159,7 @@ func canRenegotiate(err error) bool {
 
 // discover asks the server what it speaks.
 func (c *httpClient) discover(ctx context.Context, pick Pick) (*advert, error) {
-	body, err := c.do(ctx, http.MethodGet, "/info/refs?service=git-upload-pack", nil, "advertisement")
+	body, err := c.do(ctx, uploadPack, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func (c *httpClient) discover(ctx context.Context, pick Pick) (*advert, error) {
 }
 
 func (c *httpClient) list(ctx context.Context, a *advert, prefixes []string, pick Pick) ([]Ref, error) {
-	body, err := c.do(ctx, http.MethodPost, "/git-upload-pack", a.listRequest(prefixes).Bytes(), "result")
+	body, err := c.do(ctx, uploadPack, a.listRequest(prefixes).Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -194,29 +194,42 @@ func (c *httpClient) Fetch(ctx context.Context, req Request) (*Pack, error) {
 	if err != nil {
 		return nil, c.config.classify(ctx, "fetching", err)
 	}
-	body, err := c.do(ctx, http.MethodPost, "/git-upload-pack", a.fetchRequest(req, wants).Bytes(), "result")
+	body, err := c.do(ctx, uploadPack, a.fetchRequest(req, wants).Bytes())
 	if err != nil {
 		return nil, c.config.classify(ctx, "fetching", err)
 	}
-	stream, err := packStream(a, bufio.NewReaderSize(body, 64<<10))
+	stream, err := packStream(a, bufio.NewReaderSize(body, 64<<10), a.deepens(req))
 	if err != nil {
 		_ = body.Close()
 		return nil, c.config.classify(ctx, "fetching", err)
 	}
-	return &Pack{&faultReader{ctx: ctx, c: c.config, r: stream, close: body.Close}, a.filters(req)}, nil
+	return &Pack{&faultReader{ctx: ctx, c: c.config, r: stream, close: body.Close}, a.filters(req), a.deepens(req)}, nil
 }
 
-// do sends one request and returns the body of a good answer.
-func (c *httpClient) do(ctx context.Context, method, path string, send []byte, kind string) (io.ReadCloser, error) {
+// The services of a Git server.
+const (
+	uploadPack  = "git-upload-pack"
+	receivePack = "git-receive-pack"
+)
+
+// do sends one request, or without anything to send the question for the introduction, and returns the body of a good answer.
+func (c *httpClient) do(ctx context.Context, service string, send []byte) (io.ReadCloser, error) {
+	method, path, kind := http.MethodPost, "/"+service, "result"
+	if send == nil {
+		method, path, kind = http.MethodGet, "/info/refs?service="+service, "advertisement"
+	}
+	want := "application/x-" + service + "-" + kind
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(send))
 	if err != nil {
 		return nil, fault.New(fault.InvalidURL, "the repository URL cannot be used", err)
 	}
-	req.Header.Set("Git-Protocol", "version=2")
+	if service == uploadPack { // version 2 knows no push
+		req.Header.Set("Git-Protocol", "version=2")
+	}
 	req.Header.Set("User-Agent", "git/"+agent) // some servers answer only what calls itself git
-	req.Header.Set("Accept", "application/x-git-upload-pack-"+kind)
+	req.Header.Set("Accept", want)
 	if method == http.MethodPost {
-		req.Header.Set("Content-Type", "application/x-git-upload-pack-request")
+		req.Header.Set("Content-Type", "application/x-"+service+"-request")
 	}
 	switch {
 	case c.config.Token != "":
@@ -229,7 +242,7 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 		return nil, err
 	}
 	body := &drained{res.Body}
-	if err := c.check(res, "application/x-git-upload-pack-"+kind); err != nil {
+	if err := c.check(res, want); err != nil {
 		_ = body.Close()
 		return nil, err
 	}
@@ -238,7 +251,10 @@ func (c *httpClient) do(ctx context.Context, method, path string, send []byte, k
 
 // check looks at status and type only: the body of an error may echo what was sent.
 func (c *httpClient) check(res *http.Response, want string) error {
-	host := c.config.URL.Host
+	host, may := c.config.URL.Host, "read"
+	if strings.HasPrefix(want, "application/x-"+receivePack) {
+		may = "write"
+	}
 	fail := func(k *fault.Kind, format string, args ...any) error {
 		return fault.New(k, host+" "+fmt.Sprintf(format, args...)+c.config.through(), nil)
 	}
@@ -250,9 +266,9 @@ func (c *httpClient) check(res *http.Response, want string) error {
 	case code == http.StatusUnauthorized && c.config.Token == "" && c.config.Username == "":
 		return fail(fault.Authentication, "wants credentials (HTTP 401); name a Secret, or check that the repository exists")
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
-		return fail(fault.Authentication, "refuses the credentials (HTTP %d); check the Secret and what it may read", code)
+		return fail(fault.Authentication, "refuses the credentials (HTTP %d); check the Secret and what it may %s", code, may)
 	case code == http.StatusNotFound, code == http.StatusGone:
-		return fail(fault.NotFound, "knows no such repository (HTTP %d); check the URL and what the credentials may read", code)
+		return fail(fault.NotFound, "knows no such repository (HTTP %d); check the URL and what the credentials may %s", code, may)
 	case code >= 300 && code < 400:
 		to := ""
 		if l, err := res.Location(); err == nil {

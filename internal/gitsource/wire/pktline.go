@@ -77,9 +77,11 @@ func (r *request) line(format string, args ...any) {
 type sideband struct {
 	r     *bufio.Reader
 	noise *noise
-	rest  []byte
-	done  bool
-	buf   []byte
+	// said keeps the beginning of band 2; nil: nothing of it is kept.
+	said *headBuffer
+	rest []byte
+	done bool
+	buf  []byte
 }
 
 // maxNoise bounds what a server says beside the pack: progress, which it is asked to leave out, acknowledgements and signs of life.
@@ -132,6 +134,9 @@ func (s *sideband) take(payload []byte) error {
 			return s.noise.add(payload)
 		}
 	case 2:
+		if s.said != nil {
+			_, _ = s.said.Write(payload[1:])
+		}
 		return s.noise.add(payload)
 	case 3:
 		return &remoteError{strings.TrimSpace(string(payload[1:]))}

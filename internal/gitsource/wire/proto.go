@@ -181,7 +181,8 @@ func (a *advert) can(capability string) {
 const maxCapability = 1024
 
 var capabilities = []string{"fetch", "object-format", string(capability.OFSDelta), string(capability.NoProgress), string(capability.Filter),
-	string(capability.AllowReachableSHA1InWant), "allow-any-sha1-in-want"}
+	string(capability.AllowReachableSHA1InWant), "allow-any-sha1-in-want", string(capability.Shallow), string(capability.ReportStatus),
+	string(capability.Sideband64k)}
 
 // command begins a version 2 request.
 func (a *advert) command(name string) *request {
@@ -256,6 +257,9 @@ func (a *advert) fetchRequest(req Request, wants []plumbing.Hash) *request {
 	if a.filters(req) {
 		r.line("filter blob:limit=%d", req.MaxBlob+1)
 	}
+	if a.deepens(req) {
+		r.line("deepen %d", req.Depth)
+	}
 	for _, id := range wants {
 		r.line("want %s", id)
 	}
@@ -277,6 +281,9 @@ func (a *advert) fetchRequestV0(req Request, wants []plumbing.Hash) *request {
 	if a.filters(req) {
 		caps = append(caps, string(capability.Filter))
 	}
+	if a.deepens(req) {
+		caps = append(caps, string(capability.Shallow))
+	}
 	r := &request{}
 	for i, id := range wants {
 		if i == 0 {
@@ -284,6 +291,9 @@ func (a *advert) fetchRequestV0(req Request, wants []plumbing.Hash) *request {
 			continue
 		}
 		r.line("want %s", id)
+	}
+	if a.deepens(req) {
+		r.line("deepen %d", req.Depth)
 	}
 	if a.filters(req) {
 		r.line("filter blob:limit=%d", req.MaxBlob+1)
@@ -297,12 +307,17 @@ func (a *advert) fetchRequestV0(req Request, wants []plumbing.Hash) *request {
 }
 
 // filters says whether the server will leave out large blobs.
-func (a *advert) filters(req Request) bool {
-	can := a.has(string(capability.Filter))
+func (a *advert) filters(req Request) bool { return req.MaxBlob > 0 && a.fetches(capability.Filter) }
+
+// deepens says whether the server will cut off the history.
+func (a *advert) deepens(req Request) bool { return req.Depth > 0 && a.fetches(capability.Shallow) }
+
+// fetches: it is one of the things that a fetch can do.
+func (a *advert) fetches(c capability.Capability) bool {
 	if a.v2 {
-		can = slices.Contains(strings.Fields(a.caps["fetch"]), string(capability.Filter))
+		return slices.Contains(strings.Fields(a.caps["fetch"]), string(c))
 	}
-	return can && req.MaxBlob > 0
+	return a.has(string(c))
 }
 
 // wants are the ids to ask this server for. Version 2 takes any id. Version 0 takes those that a ref has, and others
@@ -324,8 +339,9 @@ func (a *advert) wants(req Request) ([]plumbing.Hash, error) {
 	return nil, &remoteError{"not our ref: no branch or tag leads to the commit"}
 }
 
-// packStream skips what precedes the pack: acknowledgements in version 0, section headers in version 2.
-func packStream(a *advert, r *bufio.Reader) (io.Reader, error) {
+// packStream skips what precedes the pack: acknowledgements in version 0, section headers in version 2, and where the history was asked to
+// be cut off (deep), where it was.
+func packStream(a *advert, r *bufio.Reader, deep bool) (io.Reader, error) {
 	heard := &noise{}
 	for {
 		kind, payload, err := readPkt(r)
@@ -336,10 +352,9 @@ func packStream(a *advert, r *bufio.Reader) (io.Reader, error) {
 		switch {
 		case a.v2 && text == "packfile":
 			return &sideband{r: r, noise: heard}, nil
-		case a.v2 && text == "shallow-info":
+		case a.v2 && text == "shallow-info" && !deep:
 			return nil, shallow()
-		case a.v2 && kind != pktFlush:
-		case !a.v2 && (text == "NAK" || strings.HasPrefix(text, "ACK ")):
+		case a.precedes(kind, text, deep):
 		case !a.v2 && kind == pktData && len(payload) > 0 && payload[0] <= 3:
 			s := &sideband{r: r, noise: heard}
 			return s, s.take(payload)
@@ -350,4 +365,12 @@ func packStream(a *advert, r *bufio.Reader) (io.Reader, error) {
 			return nil, err
 		}
 	}
+}
+
+// precedes says whether a packet is one of those that come before a pack and say nothing that matters.
+func (a *advert) precedes(kind pktKind, text string, deep bool) bool {
+	if a.v2 {
+		return kind != pktFlush
+	}
+	return text == "NAK" || strings.HasPrefix(text, "ACK ") || deep && (kind == pktFlush || strings.HasPrefix(text, "shallow "))
 }

@@ -18,11 +18,11 @@ import (
 
 // SSH returns a client of a repository over ssh. No agent is asked and no file is read: key and host keys are those of
 // the configuration.
-func SSH(c *Config) Client { return &sshClient{c} }
+func SSH(c *Config) Remote { return &sshClient{c} }
 
 type sshClient struct{ config *Config }
 
-// sshSession is one connection that runs git-upload-pack.
+// sshSession is one connection that runs one of the two services.
 type sshSession struct {
 	conn   net.Conn
 	in     io.WriteCloser
@@ -40,7 +40,7 @@ func (s *sshSession) Close() error {
 }
 
 func (c *sshClient) List(ctx context.Context, prefixes []string, pick Pick) ([]Ref, error) {
-	s, err := c.open(ctx, pick)
+	s, err := c.open(ctx, uploadPack, pick)
 	if err != nil {
 		return nil, c.config.classify(ctx, "listing refs", err)
 	}
@@ -58,7 +58,7 @@ func (c *sshClient) List(ctx context.Context, prefixes []string, pick Pick) ([]R
 }
 
 func (c *sshClient) Fetch(ctx context.Context, req Request) (*Pack, error) {
-	s, err := c.open(ctx, req.pick())
+	s, err := c.open(ctx, uploadPack, req.pick())
 	if err != nil {
 		return nil, c.config.classify(ctx, "fetching", err)
 	}
@@ -79,16 +79,16 @@ func (c *sshClient) fetch(ctx context.Context, s *sshSession, req Request) (*Pac
 	if _, err := s.in.Write(s.advert.fetchRequest(req, wants).Bytes()); err != nil {
 		return nil, err
 	}
-	stream, err := packStream(s.advert, s.out)
+	stream, err := packStream(s.advert, s.out, s.advert.deepens(req))
 	if err != nil {
 		return nil, err
 	}
-	return &Pack{&faultReader{ctx: ctx, c: c.config, r: stream, close: s.Close}, s.advert.filters(req)}, nil
+	return &Pack{&faultReader{ctx: ctx, c: c.config, r: stream, close: s.Close}, s.advert.filters(req), s.advert.deepens(req)}, nil
 }
 
 // open connects, proves both sides, starts the command and reads the server's introduction. The whole of it ends with
 // the context: the handshake has no deadline of its own, so the connection is closed under it.
-func (c *sshClient) open(ctx context.Context, pick Pick) (*sshSession, error) {
+func (c *sshClient) open(ctx context.Context, service string, pick Pick) (*sshSession, error) {
 	address := c.config.URL.Host
 	if c.config.URL.Port() == "" {
 		address = net.JoinHostPort(c.config.URL.Hostname(), "22")
@@ -99,14 +99,14 @@ func (c *sshClient) open(ctx context.Context, pick Pick) (*sshSession, error) {
 	}
 	s := &sshSession{conn: conn, stderr: &headBuffer{}}
 	s.stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	if err := c.start(s, address, pick); err != nil {
+	if err := c.start(s, address, service, pick); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (c *sshClient) start(s *sshSession, address string, pick Pick) error {
+func (c *sshClient) start(s *sshSession, address, service string, pick Pick) error {
 	var hostKey error
 	safe := ssh.SupportedAlgorithms() // the library's own default has some that are not safe any more
 	conf := &ssh.ClientConfig{
@@ -148,8 +148,10 @@ func (c *sshClient) start(s *sshSession, address string, pick Pick) error {
 	}
 	s.in, s.gate = in, newGate(out)
 	s.out = bufio.NewReaderSize(s.gate, 64<<10)
-	_ = session.Setenv("GIT_PROTOCOL", "version=2") // a server that refuses it speaks version 0
-	if err := session.Start("git-upload-pack " + quote(c.config.URL.Path)); err != nil {
+	if service == uploadPack { // version 2 knows no push
+		_ = session.Setenv("GIT_PROTOCOL", "version=2") // a server that refuses it speaks version 0
+	}
+	if err := session.Start(service + " " + quote(c.config.URL.Path)); err != nil {
 		return err
 	}
 	if s.advert, err = readAdvert(s.out, pick); err != nil {

@@ -46,6 +46,8 @@ type Request struct {
 	Haves []plumbing.Hash
 	// MaxBlob asks the server to leave out larger blobs, if it can. 0 asks for everything.
 	MaxBlob int64
+	// Depth asks for so many commits of the history, counted from Wants, if the server can. 0 asks for all of it.
+	Depth int
 }
 
 func (r Request) pick() Pick {
@@ -68,6 +70,23 @@ type Pack struct {
 	io.ReadCloser
 	// Filtered says that the server was asked to leave out large blobs, and can.
 	Filtered bool
+	// Shallow says that the server was asked for a part of the history, and can.
+	Shallow bool
+}
+
+// Remote is a Client that can also write.
+type Remote interface {
+	Client
+	// Push moves one ref. The server is told where it is now, and moves it only if it is there still: of two who push at once, one wins.
+	// prepare gets what the server says the ref leads to (zero: it is not there), and its error ends the push; it is called at most once.
+	// What the server does not take is fault.PushRefused. After another error it is not known whether the ref was moved.
+	Push(ctx context.Context, ref string, prepare func(tip plumbing.Hash) (Update, error)) error
+}
+
+// Update is what a push brings: the new commit, and a pack with those of its objects that the server lacks.
+type Update struct {
+	Commit plumbing.Hash
+	Pack   []byte
 }
 
 // Config is where a repository is and how to get in.

@@ -65,7 +65,12 @@ func (o *Outbox) write(ctx context.Context, e entry.Entry) error {
 		Immutable:  ptr.To(true),
 		Data:       map[string]string{v1alpha1.OutboxKey: string(data)},
 	}
-	if err := o.client.Create(ctx, waiting); err != nil && !apierrors.IsAlreadyExists(err) {
+	err = o.client.Create(ctx, waiting)
+	if _, lacking := kube.MissingRight(err); lacking {
+		return kube.Refuse(v1alpha1.OperatorNotAllowedReason, fmt.Sprintf("audit ledger: the operator may not create ConfigMaps in its own namespace %s, "+
+			"and does nothing that it cannot record: install config/default of this version again", o.namespace))
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return kube.Classify(err, fmt.Sprintf("audit ledger: entry %s", e))
 	}
 	o.written.Add(id, struct{}{})

@@ -32,8 +32,8 @@ const (
 	ReasonDrift = "Drift"
 	// ReasonLost: workloads of what runs are gone.
 	ReasonLost = "WorkloadsLost"
-	// ReasonBreakGlass: somebody may have been in its pods.
-	ReasonBreakGlass = "BreakGlass"
+	// ReasonReplaced, of ReleaseRetired: another run of the same release goes on.
+	ReasonReplaced = "Replaced"
 )
 
 // About is what a change of a release is seen against.
@@ -257,6 +257,13 @@ func From(previous *entry.Release) string {
 
 // retired: the last pod of the run was seen to be gone.
 func (r *recorder) retired() {
+	for _, run := range r.before.Ending {
+		if !slices.Contains(r.after.Ending, run) && (run != r.after.Run || r.after.Times.Retired == nil) {
+			e := r.entry(entry.ReleaseRetired, int64(run), string(entry.ReleaseRetired))
+			e.Release.Run, e.Reason = int64(run), ReasonReplaced
+			r.add(e)
+		}
+	}
 	if r.after.Times.Retired == nil || sameTime(r.before.Times.Retired, r.after.Times.Retired) {
 		return
 	}

@@ -184,3 +184,19 @@ func TestEntryOfRelease(t *testing.T) {
 		t.Errorf("its key is %s", e.Key)
 	}
 }
+
+// A run that ends beside another one of its release is told of by its own number.
+func TestEndedBesideAnotherRun(t *testing.T) {
+	type status = v1alpha1.ImmutableReleaseStatus
+	about := record.About{Track: newTrack(), Now: now}
+	got := record.Release(status{Phase: v1alpha1.PhaseActive, Run: 3, ActiveRun: 3, Ending: []int32{1, 2}},
+		newRelease("shop-new", 2, status{Phase: v1alpha1.PhaseActive, Run: 3, ActiveRun: 3, Ending: []int32{2}}), about)
+	if len(got) != 1 || got[0].Kind != entry.ReleaseRetired || got[0].Release.Run != 1 || got[0].Reason != record.ReasonReplaced {
+		t.Errorf("got %+v, want run 1 retired", got)
+	}
+	got = record.Release(status{Phase: v1alpha1.PhaseDraining, Run: 3, Ending: []int32{2, 3}},
+		newRelease("shop-new", 2, status{Phase: v1alpha1.PhaseRetired, Run: 3, Times: v1alpha1.ReleaseTimes{Retired: at(1)}}), about)
+	if len(got) != 2 || got[0].Release.Run != 2 || got[1].Release.Run != 3 {
+		t.Errorf("got %+v, want runs 2 and 3 retired, once each", got)
+	}
+}

@@ -3,6 +3,7 @@ package gitserver
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -194,6 +195,11 @@ func (r *Repo) CommitTree(tree, branch string, parents ...string) (string, error
 		return "", err
 	}
 	return id, r.Branch(branch, id)
+}
+
+// Hook makes a hook of the repository, a script for sh. Every push runs it, over each of the protocols.
+func (r *Repo) Hook(name, script string) error {
+	return os.WriteFile(filepath.Join(r.dir, "hooks", name), []byte("#!/bin/sh\n"+script), 0o700)
 }
 
 // Git runs any git command in the repository and returns its trimmed output.

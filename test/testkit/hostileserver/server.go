@@ -38,6 +38,8 @@ type Script struct {
 	Advert, List, Fetch func(*Talk)
 	// RawFetch is Fetch without what precedes the pack.
 	RawFetch func(*Talk)
+	// ReceiveAdvert and Receive are the answers to the first request of a push, and to the push. Over HTTP only.
+	ReceiveAdvert, Receive func(*Talk)
 }
 
 // Talk is one answer that is being given. Whatever is written goes out at once. Writing fails when the client has left or the server
@@ -186,6 +188,10 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	talk := &Talk{Writer: flushing{w}, ctx: r.Context(), reset: func() { resetHTTP(w) }}
+	if strings.HasSuffix(r.URL.Path+r.URL.RawQuery, "git-receive-pack") {
+		script.serveReceive(w, r, talk)
+		return
+	}
 	if r.Method == http.MethodGet {
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 		w.WriteHeader(http.StatusOK)
@@ -210,6 +216,32 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	script.fetch(talk)
+}
+
+// serveReceive answers a push: what is nil says that all is well, and moves nothing.
+func (s *Script) serveReceive(w http.ResponseWriter, r *http.Request, talk *Talk) {
+	if r.Method == http.MethodGet {
+		w.Header().Set("Content-Type", "application/x-git-receive-pack-advertisement")
+		w.WriteHeader(http.StatusOK)
+		if s.ReceiveAdvert != nil {
+			s.ReceiveAdvert(talk)
+			return
+		}
+		id, name := s.Head, "refs/heads/main"
+		if id == "" {
+			id, name = strings.Repeat("0", 40), "capabilities^{}"
+		}
+		talk.Text(pkt("# service=git-receive-pack\n") + "0000" + pkt(id+" "+name+"\x00report-status side-band-64k\n") + "0000")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.WriteHeader(http.StatusOK)
+	if s.Receive != nil {
+		s.Receive(talk)
+		return
+	}
+	talk.Text(pkt("\x01"+pkt("unpack ok\n")+pkt("ok refs/heads/main\n")+"0000") + "0000")
 }
 
 // ServeSSH answers one session of git-upload-pack: see gitserver.UploadPack. False: there is no such repository.
