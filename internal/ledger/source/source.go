@@ -17,6 +17,9 @@ import (
 // MaxFile is the longest file that a log has: 256 entries of 64 KiB each and their lengths, rounded up.
 const MaxFile = 17 << 20
 
+// ErrForbidden: the server does not let the log be read.
+var ErrForbidden = errors.New("the server does not permit to read the log")
+
 // Source reads one file of a log by its slash-separated path. A file that is not there is fs.ErrNotExist.
 type Source interface {
 	Read(ctx context.Context, path string) ([]byte, error)
@@ -60,6 +63,8 @@ func (h HTTP) Read(ctx context.Context, path string) ([]byte, error) {
 		return readAll(response.Body, path)
 	case http.StatusNotFound:
 		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	case http.StatusForbidden, http.StatusUnauthorized:
+		return nil, fmt.Errorf("%s: %w", path, ErrForbidden)
 	default:
 		return nil, fmt.Errorf("the server of the log answers %s to %s", response.Status, path)
 	}

@@ -1,0 +1,73 @@
+package evidence_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stele-dev/stele/internal/ledger/evidence"
+)
+
+var update = flag.Bool("update", false, "write the fixtures anew")
+
+// sizes are on both sides of where a tile is full. 70,000 would be the next, and is in the benchmark.
+var sizes = []int{1, 2, 255, 256, 257, 600}
+
+func fixture(size int) string {
+	return filepath.Join("testdata", fmt.Sprintf("export-%d.tar.gz", size))
+}
+
+func readFixture(t testing.TB, size int) []byte {
+	t.Helper()
+	packed, err := os.ReadFile(fixture(size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// The same log gives the same bytes, today and with a later version: an export of last year must still verify.
+func TestFixtures(t *testing.T) {
+	for _, size := range sizes {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			data := export(t, story(size))
+			if *update {
+				var b bytes.Buffer
+				w := gzip.NewWriter(&b)
+				_, err := w.Write(data)
+				if err == nil {
+					err = w.Close()
+				}
+				if err == nil {
+					err = os.WriteFile(fixture(size), b.Bytes(), 0o644) //nolint:gosec // a fixture
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !bytes.Equal(readFixture(t, size), data) {
+				t.Errorf("the export of this log is another one than it was; if that is meant: go test ./internal/ledger/evidence -update")
+			}
+			report := verify(t, readFixture(t, size), evidence.Options{Keys: trusted(t, testKey)})
+			if !report.Verified() || report.Size != uint64(size) || report.KeyFromFile {
+				t.Errorf("%+v", report)
+			}
+			if got := verify(t, data, evidence.Options{}); !got.Verified() || !got.KeyFromFile {
+				t.Errorf("without a key: %+v", got)
+			}
+		})
+	}
+}
