@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -140,11 +139,4 @@ func state(r *v1alpha1.ImmutableRelease) string {
 // of is a release with its commit.
 func of(r *v1alpha1.ImmutableRelease) string {
 	return fmt.Sprintf("%s (commit %s)", r.Name, release.Short(r.Spec.Source.Commit))
-}
-
-func microTime(t *metav1.MicroTime) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.Time
 }
