@@ -174,8 +174,8 @@ func (a *acting) role(err error, obj client.Object) error {
 	if !apierrors.IsForbidden(err) || strings.Contains(err.Error(), "ValidatingAdmissionPolicy") {
 		return err
 	}
-	if _, ok := obj.(*v1alpha1.ReleaseTrack); !ok {
-		return err
+	if _, ok := obj.(*v1alpha1.AuditLedger); ok {
+		return exitf(exitRefused, "%w\nThe ClusterRole stele-privacy lets people erase who acted: ask for it in the whole cluster.", err)
 	}
 	return exitf(exitRefused, "%w%s\nThe ClusterRole stele-oncall lets people roll back, promote and reject, stele-purge purge, and stele-edit do all the rest: ask for the one that you need in namespace %s.",
 		err, rightNeeded(err), a.ns)

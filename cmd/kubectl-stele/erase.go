@@ -71,7 +71,7 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 		return exitf(exitFailed, "there is no AuditLedger in this cluster. The operator makes it when it begins to lead; does it run? kubectl -n %s get pods", *e.operator)
 	}
 	if err != nil {
-		return err
+		return e.role(err, ledger)
 	}
 	for batch := range slices.Chunk(ids, maxErased) {
 		var err error

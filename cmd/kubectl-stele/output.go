@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -126,27 +127,36 @@ func safeYAML(data []byte) ([]byte, error) {
 	if err := utiljson.Unmarshal(data, &value); err != nil {
 		return nil, err
 	}
-	var document yamlv3.Node
-	if err := document.Encode(value); err != nil {
-		return nil, err
-	}
-	quote(&document)
 	var b bytes.Buffer
 	encoder := yamlv3.NewEncoder(&b)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(&document); err != nil {
+	if err := encoder.Encode(quoted(value)); err != nil {
 		return nil, err
 	}
 	return []byte(escapeRunes(b.String())), encoder.Close()
 }
 
-func quote(n *yamlv3.Node) {
-	if n.Kind == yamlv3.ScalarNode && strings.IndexFunc(n.Value, func(r rune) bool { return !isText(r) && r != '\n' }) >= 0 {
-		n.Style = yamlv3.DoubleQuotedStyle
+// quoted is a value of JSON with every text in double quotes.
+func quoted(value any) *yamlv3.Node {
+	switch v := value.(type) {
+	case map[string]any:
+		n := &yamlv3.Node{Kind: yamlv3.MappingNode}
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			n.Content = append(n.Content, quoted(key), quoted(v[key]))
+		}
+		return n
+	case []any:
+		n := &yamlv3.Node{Kind: yamlv3.SequenceNode}
+		for _, item := range v {
+			n.Content = append(n.Content, quoted(item))
+		}
+		return n
+	case string:
+		return &yamlv3.Node{Kind: yamlv3.ScalarNode, Tag: "!!str", Style: yamlv3.DoubleQuotedStyle, Value: v}
 	}
-	for _, each := range n.Content {
-		quote(each)
-	}
+	n := &yamlv3.Node{}
+	_ = n.Encode(value) // a number, a truth, or nothing
+	return n
 }
 
 // escapeRunes writes runes that are no text as YAML escapes, which have the form of those of JSON but for the highest.

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
@@ -50,40 +50,48 @@ func TestSafeWriter(t *testing.T) {
 }
 
 // Programs read the very same strings, out of bytes that a terminal takes as text.
-func FuzzForPrograms(f *testing.F) {
-	for _, text := range []string{"", "a", "\x1b[2J", "\u202e", "\U000e0041", "a\nb", "true", "0x10", "- a", "\x7f", "\u0085", "\ufeff", "\u2028", "'\"\\"} {
-		f.Add(text)
+func TestForPrograms(t *testing.T) {
+	texts := []string{"", "a", "\x1b[2J", "\u202e", "\U000e0041", "a\nb", "true", "0x10", "- a", "\x7f", "\u0085", "\ufeff", "\u2028", "'\"\\", "  x", "x: y", "#", "\ufffd", "\r", "null"}
+	pieces := append([]string{" ", "\n", "\t", ":", "#", "é", "東", "\U0001f600", "\u200b", "\x00", "\u009b"}, texts...)
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same in every run
+	for range 3000 {
+		text := ""
+		for range 1 + random.IntN(6) {
+			text += pieces[random.IntN(len(pieces))]
+		}
+		texts = append(texts, text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if !utf8.ValidString(text) {
-			return // encoding/json replaces what is none
+	for _, text := range texts {
+		sameForPrograms(t, text)
+	}
+}
+
+func sameForPrograms(t *testing.T, text string) {
+	t.Helper()
+	data, err := json.MarshalIndent(map[string]any{"text": text, "list": []any{text, "x"}, text: int64(1)}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inYAML, err := safeYAML(data)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	var fromJSON, fromYAML, want map[string]any
+	if err := json.Unmarshal(data, &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(safeJSON(data), &fromJSON); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	if err := yaml.Unmarshal(inYAML, &fromYAML); err != nil {
+		t.Fatalf("%q: %v: %q", text, err, inYAML)
+	}
+	if diff := cmp.Diff(want, fromJSON) + cmp.Diff(want, fromYAML); diff != "" {
+		t.Errorf("%q in %q: %s", text, inYAML, diff)
+	}
+	for _, out := range [][]byte{safeJSON(data), inYAML} {
+		if strings.IndexFunc(string(out), func(r rune) bool { return !isText(r) && r != '\n' }) >= 0 {
+			t.Errorf("not only text: %q", out)
 		}
-		value := map[string]any{"text": text, "list": []any{text, "x"}, text: int64(1)}
-		data, err := json.MarshalIndent(value, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		inYAML, err := safeYAML(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var fromJSON, fromYAML, want map[string]any
-		if err := json.Unmarshal(data, &want); err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(safeJSON(data), &fromJSON); err != nil {
-			t.Fatal(err)
-		}
-		if err := yaml.Unmarshal(inYAML, &fromYAML); err != nil {
-			t.Fatalf("%v: %q", err, inYAML)
-		}
-		if diff := cmp.Diff(want, fromJSON) + cmp.Diff(want, fromYAML); diff != "" {
-			t.Error(diff)
-		}
-		for _, out := range [][]byte{safeJSON(data), inYAML} {
-			if strings.IndexFunc(string(out), func(r rune) bool { return !isText(r) && r != '\n' }) >= 0 {
-				t.Errorf("not only text: %q", out)
-			}
-		}
-	})
+	}
 }

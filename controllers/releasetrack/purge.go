@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +24,7 @@ func (r *Reconciler) takePurge(ctx context.Context, s *scope) error {
 	if name == "" {
 		return nil
 	}
-	name = cut(name, 253)
+	name = strings.Map(printable, cut(name, 253))
 	rel, purged := s.releases[name], s.purgedNames()
 	answer := &v1alpha1.PurgeAnswer{Release: name, Time: *r.microNow()}
 	if last := s.track.Status.LastPurge; purged[name] && last != nil && last.Release == name && last.Refused == "" {
@@ -57,6 +58,14 @@ func (r *Reconciler) takePurge(ctx context.Context, s *scope) error {
 	s.holdToPurges()
 	s.purgeHandled = true
 	return nil
+}
+
+// printable keeps what is no name from reaching terminals.
+func printable(r rune) rune {
+	if r < 0x20 || r > 0x7e {
+		return '?'
+	}
+	return r
 }
 
 // notePurge writes the answer, and the mark of what is to be purged, before anything is deleted: it outlives the release.

@@ -43,10 +43,10 @@ func PurgeProblem(name string, r *v1alpha1.ImmutableRelease, t Track) string {
 	return ""
 }
 
-// purge deletes the archives of releases that a person wants to be forgotten.
+// purge deletes the archives of releases that a person wants to be forgotten. One that takes traffic all the same, because somebody has written to status, ends first.
 func (p *planner) purge() {
 	for _, r := range sorted(p.view.Releases) {
-		if IsPurged(r) && r.Status.Purged.Done == nil {
+		if IsPurged(r) && r.Status.Purged.Done == nil && r.Status.ActiveRun == 0 && !IsStaging(r) {
 			p.add(Step{Kind: Purge, Release: r.Name})
 		}
 	}

@@ -32,8 +32,9 @@ func wasPurged(names ...string) func(*View) {
 func TestPurgedReleasesNeverRun(t *testing.T) {
 	const same = "sha256:same"
 	runRows(t, map[string]row{
-		"what was noted is done": {view: given(retired("a", 1, toPurge), active("b", 2)).serves("b", 1).swept("a").View, want: []string{"Purge a"}},
-		"once":                   {view: given(retired("a", 1, purged), active("b", 2)).serves("b", 1).swept("a").View},
+		"what was noted is done":         {view: given(retired("a", 1, toPurge), active("b", 2)).serves("b", 1).swept("a").View, want: []string{"Purge a"}},
+		"not while it takes the traffic": {view: given(active("a", 1, toPurge)).serves("a", 1).View},
+		"once":                           {view: given(retired("a", 1, purged), active("b", 2)).serves("b", 1).swept("a").View},
 		"a pin to one is not obeyed": {
 			view: given(retired("a", 1, purged), active("b", 2)).serves("b", 1).swept("a").pinned("a", time.Minute).View, wantPinProblem: v1alpha1.InvalidPinReason, wantTarget: "b",
 		},

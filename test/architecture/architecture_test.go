@@ -15,7 +15,8 @@ import (
 const module = "github.com/stele-dev/stele/"
 
 // pure packages take values and return values.
-var pure = []string{"internal/breakglass", "internal/drift", "internal/gitsource/signature", "internal/ledger/actors/payload", "internal/ledger/asof", "internal/ledger/entry", "internal/ledger/evidence", "internal/policy", "internal/protection", "internal/release", "internal/webhook"}
+var pure = []string{"internal/breakglass", "internal/drift", "internal/gitsource/signature", "internal/ledger/actors/payload", "internal/ledger/asof", "internal/ledger/entry",
+	"internal/ledger/evidence", "internal/ledger/record", "internal/policy", "internal/protection", "internal/release", "internal/webhook"}
 
 // allowedToPure only parses.
 const allowedToPure = "net/url"
