@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -161,7 +162,7 @@ func beginsWith(path, text string) (bool, error) {
 	}
 	defer func() { _ = f.Close() }()
 	head := make([]byte, len(text))
-	if _, err := io.ReadFull(f, head); err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { //nolint:errorlint // as io documents
+	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, fmt.Errorf("read %s: %w", path, err)
 	}
 	return bytes.Equal(head, []byte(text)), nil

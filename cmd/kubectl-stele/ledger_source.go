@@ -22,7 +22,7 @@ import (
 )
 
 // ledgerService serves the log within the cluster: name and port of the Service.
-const ledgerService = "stele-ledger:8081"
+const ledgerService = "stele-ledger:http"
 
 // ledgerTimeout is for one file of the log.
 const ledgerTimeout = time.Minute
@@ -161,6 +161,9 @@ func (o *opened) verify(ctx context.Context, see func(uint64, entry.Entry)) (*ev
 func readError(err error) error {
 	if errors.Is(err, source.ErrForbidden) {
 		return &exitError{exitRefused, fmt.Errorf("%w: the log is read through the proxy of the API server, for which you need the right to get services/proxy of %s in the operator's namespace; or name the log with --ledger", err, ledgerService)}
+	}
+	if errors.Is(err, evidence.ErrCheckpoint) {
+		return invalid("%w", err)
 	}
 	return fmt.Errorf("read the log: %w", err)
 }

@@ -100,6 +100,7 @@ func (f *Fold) before(mark Mark, e entry.Entry) {
 		}
 	case entry.TrackUnpinned:
 		a.Pinned = nil
+	default:
 	}
 	if e.Release == nil {
 		return
@@ -119,6 +120,7 @@ func (f *Fold) before(mark Mark, e entry.Entry) {
 		if e.Kind == entry.ReleaseRetired && a.Running != nil && same(*a.Running, run) {
 			a.Running = nil
 		}
+	default:
 	}
 }
 

@@ -92,7 +92,7 @@ func (a *Archive) add(h *tar.Header, offset int64) error {
 		return errors.New("it is a link, a device or something else that is no plain file, which is refused")
 	}
 	if !plainPath(name) {
-		return errors.New("it is no plain path of a file: relative, of printable ASCII, without . and ..")
+		return errors.New("it is no plain path of a file: relative, of printable ASCII, no part of it . or .. alone")
 	}
 	if _, twice := a.members[name]; twice {
 		return errors.New("it is there twice")

@@ -17,6 +17,9 @@ const MaxCheckpoint = 16 << 10
 // MaxEntries is the largest log that is checked. A log of Stele gets there after a century.
 const MaxEntries = 10_000_000
 
+// ErrCheckpoint: nothing of the log can be believed.
+var ErrCheckpoint = errors.New("the checkpoint of the log does not verify")
+
 // Checkpoint is what a log has signed: so many entries, with this root.
 type Checkpoint struct {
 	log.Checkpoint

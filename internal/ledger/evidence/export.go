@@ -49,7 +49,7 @@ func (x Export) Write(ctx context.Context, from Log, w io.Writer) (Exported, err
 	}
 	c, err := OpenCheckpoint(raw, x.Keys)
 	if err != nil {
-		return Exported{}, fmt.Errorf("the checkpoint of the log: %w", err)
+		return Exported{}, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	if c.Size > MaxEntries {
 		return Exported{}, fmt.Errorf("the log has %d entries, and at most %d are exported", c.Size, uint64(MaxEntries))

@@ -80,7 +80,7 @@ func (f *file) check(ctx context.Context) error {
 	return nil
 }
 
-func (f *file) finding(path, format string, args ...any) { f.findings.file(path, format, args...) }
+func (f *file) finding(path, format string, args ...any) { f.file(path, format, args...) }
 
 // trust takes the keys of the file where no other is given; else those of the file must be among them.
 func (f *file) trust(ctx context.Context) error {

@@ -92,7 +92,7 @@ func ProveEntry(ctx context.Context, files Files, keys []Key, index uint64) ([]b
 	}
 	c, err := OpenCheckpoint(raw, keys)
 	if err != nil {
-		return nil, fmt.Errorf("the checkpoint of the log: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	if index >= c.Size {
 		return nil, fmt.Errorf("there is no entry %d: the log has %d", index, c.Size)
