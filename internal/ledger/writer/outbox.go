@@ -20,9 +20,6 @@ import (
 // deletions is how many objects are deleted at a time.
 const deletions = 8
 
-// failpoint is called between steps. Tests end the process there.
-var failpoint = func(string) {}
-
 // outbox lists what waits. Objects that this process has deleted may still be in the cache: they are left out.
 func (w *Writer) outbox(ctx context.Context) ([]item, error) {
 	var list corev1.ConfigMapList
@@ -54,11 +51,9 @@ func (w *Writer) move(ctx context.Context, ledger *v1alpha1.AuditLedger, items *
 		entries = entries[:roundSize]
 	}
 	if len(entries) > 0 {
-		failpoint("gathered")
 		if _, err := w.log.Append(ctx, entries); err != nil {
 			return false, errors.Join(err, w.close())
 		}
-		failpoint("appended")
 		// Read back what is there, not what was meant to be.
 		size := w.log.Checkpoint().Size
 		if err := w.log.Entries(ctx, w.read, func(_ uint64, data []byte) error {
@@ -114,7 +109,6 @@ func (w *Writer) remove(ctx context.Context, done []item) (map[types.UID]bool, e
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
-			failpoint("delete")
 			c := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: i.Name}}
 			err := w.Live.Delete(ctx, c, client.Preconditions{UID: &i.UID})
 			mu.Lock()

@@ -260,7 +260,7 @@ func (w *Writer) open(ctx context.Context) error {
 	}
 	w.log, w.index, w.read, w.checked = opened, fresh, opened.Checkpoint().Size, ledger.Status
 	w.tree, w.opened = opened.Checkpoint().Tree, true
-	w.Log.Info("opened the log", "origin", w.keys.Origin(), "size", w.tree.Size, "root", w.tree.Root.String())
+	w.Log.Info("opened the log", "origin", w.keys.Origin(), "size", w.tree.Size, "root", w.tree.Root.String(), "remembered", ledger.Status.Size)
 	return nil
 }
 
