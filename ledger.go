@@ -20,7 +20,10 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/gitsource"
+	"github.com/stele-dev/stele/internal/ledger/anchor"
 	"github.com/stele-dev/stele/internal/ledger/writer"
+	"github.com/stele-dev/stele/internal/outbound"
 )
 
 // ledgerFlags are those of the writer of the log, in a process of its own (stele ledger) or within the operator (--ledger-path).
@@ -29,12 +32,18 @@ type ledgerFlags struct {
 	keySecret, formerKeySecret string
 }
 
-func (f *ledgerFlags) config(namespace string) writer.Config {
-	return writer.Config{Path: f.path, Namespace: namespace, KeySecret: f.keySecret, FormerKeySecret: f.formerKeySecret, NewAnchor: newAnchor}
+func (f *ledgerFlags) config(namespace string, network networkFlags) writer.Config {
+	return writer.Config{Path: f.path, Namespace: namespace, KeySecret: f.keySecret, FormerKeySecret: f.formerKeySecret, NewAnchor: network.newAnchor()}
 }
 
-// newAnchor makes the anchor of the log.
-var newAnchor writer.NewAnchor
+// newAnchor makes anchors in Git repositories, by the rules that tracks have.
+func (f networkFlags) newAnchor() writer.NewAnchor {
+	connector := &gitsource.Connector{Dialer: outbound.New(outbound.Options{AllowLoopback: f.loopback}), PlainCredentials: f.plainCredentials}
+	return func(c writer.AnchorConfig) (anchor.Anchor, error) {
+		return anchor.New(anchor.Config{URL: c.Spec.URL, Branch: c.Spec.Branch, Secret: c.Secret, Key: c.Key, FormerKeys: c.FormerKeys, LogKeys: c.LogKeys,
+			Connector: connector, Clock: time.Now, Last: c.Last})
+	}
+}
 
 // ledgerCommand is the process that writes the log.
 type ledgerCommand struct {
@@ -51,6 +60,7 @@ func (c *ledgerCommand) register(flags *pflag.FlagSet) {
 	flags.StringVar(&c.operator.metricsAddr, "metrics-addr", ":8080", "address of the metrics endpoint; 0 switches it off")
 	flags.StringVar(&c.operator.healthAddr, "health-addr", ":9440", "address of /healthz and /readyz")
 	flags.StringVar(&c.operator.logLevel, "log-level", "info", "debug, info or error")
+	c.operator.network.register(flags)
 	flags.StringVar(&c.operator.logEncoding, "log-encoding", "json", "json or console")
 }
 
@@ -104,7 +114,7 @@ func (c *ledgerCommand) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)
 	}
-	if _, err := writer.Setup(mgr, c.config(namespace), c.addr); err != nil {
+	if _, err := writer.Setup(mgr, c.config(namespace, c.operator.network), c.addr); err != nil {
 		return fmt.Errorf("set up the writer of the log: %w", err)
 	}
 	if err := setupProbes(mgr); err != nil {

@@ -141,7 +141,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, opts options, namespace string
 		return fmt.Errorf("set up the break-glass controller: %w", err)
 	}
 	if opts.ledger.path != "" {
-		if _, err := writer.Setup(mgr, opts.ledger.config(namespace), opts.ledger.addr); err != nil {
+		if _, err := writer.Setup(mgr, opts.ledger.config(namespace, opts.network), opts.ledger.addr); err != nil {
 			return fmt.Errorf("set up the writer of the log: %w", err)
 		}
 	}

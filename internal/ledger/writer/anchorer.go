@@ -1,6 +1,7 @@
 package writer
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -24,8 +25,13 @@ type AnchorConfig struct {
 	Spec v1alpha1.LedgerAnchor
 	// Secret is the data of the Secret that Spec names; nil: it names none.
 	Secret map[string][]byte
-	// Key signs the commits.
-	Key ed25519.PrivateKey
+	// Key signs the commits; FormerKeys did, while keys are changed.
+	Key        ed25519.PrivateKey
+	FormerKeys []ed25519.PublicKey
+	// LogKeys check the checkpoints, in the form of signed notes; the first is that of the log now.
+	LogKeys []string
+	// Last is what is known to be in the repository; nil: nothing is known.
+	Last *v1alpha1.AnchoredCheckpoint
 }
 
 // NewAnchor makes an Anchor. Nothing is asked of the server yet.
@@ -166,7 +172,7 @@ func (a *anchorer) note(task anchorTask, last *v1alpha1.AnchoredCheckpoint, err 
 // anchor pushes a checkpoint, after it has made sure that what is there leads to it.
 func (a *anchorer) anchor(ctx context.Context, task anchorTask, newest log.Checkpoint, last *v1alpha1.AnchoredCheckpoint) (*v1alpha1.AnchoredCheckpoint, error) {
 	if a.repo == nil {
-		repo, err := a.open(ctx, task)
+		repo, err := a.open(ctx, task, cmp.Or(last, task.recorded))
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +205,7 @@ func (a *anchorer) anchor(ctx context.Context, task anchorTask, newest log.Check
 }
 
 func (a *anchorer) anchored(task anchorTask, tree log.Tree, there anchor.Anchored) *v1alpha1.AnchoredCheckpoint {
-	return &v1alpha1.AnchoredCheckpoint{Size: int64(tree.Size), RootHash: tree.Root.String(), Commit: there.Commit, //nolint:gosec // sizes are far below 2^63
+	return &v1alpha1.AnchoredCheckpoint{URL: task.spec.URL, Branch: task.spec.Branch, Size: int64(tree.Size), RootHash: tree.Root.String(), Commit: there.Commit, //nolint:gosec // sizes are far below 2^63
 		Time: metav1.NewTime(a.clock.Now().Truncate(time.Second)), PublicKey: task.key.sshPublic()}
 }
 
@@ -235,11 +241,15 @@ func follows(ctx context.Context, task anchorTask, there anchor.Anchored, last *
 }
 
 // open reads the Secret and makes the Anchor.
-func (a *anchorer) open(ctx context.Context, task anchorTask) (anchor.Anchor, error) {
+func (a *anchorer) open(ctx context.Context, task anchorTask, last *v1alpha1.AnchoredCheckpoint) (anchor.Anchor, error) {
 	if a.make == nil {
 		return nil, errors.New("this build of Stele has no anchor")
 	}
-	config := AnchorConfig{Spec: *task.spec, Key: task.key.anchor}
+	config := AnchorConfig{Spec: *task.spec, Key: task.key.anchor, LogKeys: []string{task.key.public}, Last: last}
+	for _, k := range task.key.former {
+		config.LogKeys = append(config.LogKeys, k.public)
+		config.FormerKeys = append(config.FormerKeys, k.anchor.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // of such a key it is none other
+	}
 	if ref := task.spec.SecretRef; ref != nil {
 		secret := &corev1.Secret{}
 		err := a.client.Get(ctx, client.ObjectKey{Namespace: a.namespace, Name: ref.Name}, secret)

@@ -38,6 +38,7 @@ type keys struct {
 	verifier note.Verifier
 	public   string // of the log, in the form of signed notes
 	anchor   ed25519.PrivateKey
+	former   []keys // those before, while keys are changed
 }
 
 // newKeys makes keys for a log of this name, as the data of a Secret.
@@ -131,6 +132,7 @@ func loadKeys(ctx context.Context, c client.Client, r keyRequest) (log.Keys, key
 	for _, k := range all {
 		out.Signers, out.Verifiers = append(out.Signers, k.signer), append(out.Verifiers, k.verifier)
 	}
+	current.former = all[1:]
 	return out, current, nil
 }
 

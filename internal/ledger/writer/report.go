@@ -51,9 +51,9 @@ func (w *Writer) tell(ctx context.Context, ledger *v1alpha1.AuditLedger, f facts
 // wantAnchored hands the anchor its task.
 func (w *Writer) wantAnchored(ledger *v1alpha1.AuditLedger, f facts) {
 	task := anchorTask{spec: f.spec.Anchor.DeepCopy(), log: w.log, keys: w.keys, key: w.key}
-	// What the status says was anchored is of another repository where the spec is another one.
-	if ledger.Status.ObservedGeneration == ledger.Generation {
-		task.recorded = ledger.Status.Anchor.DeepCopy()
+	// What the status says was anchored may be of another repository. Only what it names itself tells: the generation changes with any field.
+	if last := ledger.Status.Anchor; last != nil && task.spec != nil && last.URL == task.spec.URL && last.Branch == task.spec.Branch {
+		task.recorded = last.DeepCopy()
 	}
 	w.anchor.want(task)
 }
