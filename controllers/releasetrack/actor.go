@@ -29,6 +29,9 @@ func (r *Reconciler) takeWishes(ctx context.Context, s *scope) error {
 		delete(notes, v1alpha1.PurgeAnnotation)
 	}
 	if isPerson(notes[v1alpha1.ActorAnnotation]) && s.recorded() {
+		if err := r.recordChanged(ctx, s); err != nil {
+			return err
+		}
 		delete(notes, v1alpha1.ActorAnnotation)
 	}
 	if len(notes) == len(before.Annotations) {
@@ -39,6 +42,7 @@ func (r *Reconciler) takeWishes(ctx context.Context, s *scope) error {
 	if err := r.Client.Patch(ctx, s.track, patch, client.FieldOwner(fieldManager)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("take away who wished for what: %w", err))
 	}
+	s.memory.named = false
 	return nil
 }
 

@@ -122,7 +122,11 @@ func (r *Reconciler) nameActor(ctx context.Context, s *scope, entries []entry.En
 		return nil
 	}
 	for i := range entries {
-		if !record.OfPerson(entries[i].Kind) || r.Ledger.Known(entries[i].Key) {
+		if !record.OfPerson(entries[i].Kind) {
+			continue
+		}
+		s.memory.named = true
+		if r.Ledger.Known(entries[i].Key) {
 			continue
 		}
 		commitment, err := r.Actors.Commit(ctx, entries[i].Key, actors.Payload{Actor: actor})
@@ -132,6 +136,18 @@ func (r *Reconciler) nameActor(ctx context.Context, s *scope, entries []entry.En
 		entries[i].Actor = commitment
 	}
 	return nil
+}
+
+// recordChanged records who has changed the track where nothing else names them, before their name is taken away.
+func (r *Reconciler) recordChanged(ctx context.Context, s *scope) error {
+	if r.Ledger == nil || s.memory.named {
+		return nil
+	}
+	entries := []entry.Entry{record.Changed(r.about(s))}
+	if err := r.nameActor(ctx, s, entries); err != nil {
+		return err
+	}
+	return r.record(ctx, entries...)
 }
 
 // recordFollowed records, before observedRevision moves, that a rewritten history is followed.

@@ -40,6 +40,8 @@ type trackMemory struct {
 	refusedSwitch, failedSwitch release.RunKey
 	// swept: see release.View.
 	swept map[string]string
+	// named: the annotation that says who wished for something is bound to an entry, and can go.
+	named bool
 	// adopting names, by release, a Service that may send its pods traffic before it is narrowed to them: one that is taken over, or one
 	// that had no Versioned workloads before.
 	adopting map[string]string

@@ -33,10 +33,11 @@ func OfPerson(kind entry.Kind) bool {
 	}
 }
 
-// Changed says that a person has changed the track otherwise, in the way of a person: with their name.
+// Changed says that a person has changed the track otherwise (its settings, or a request such as a restart), and has said who they are.
 func Changed(about About) entry.Entry {
 	r := &trackRecorder{about: about}
-	return r.entry(entry.TrackChanged, "", nil)
+	notes := about.Track.Annotations
+	return r.entry(entry.TrackChanged, short(notes[v1alpha1.RestartAnnotation], notes[v1alpha1.ReconcileRequestAnnotation]), nil)
 }
 
 // Deleted says that a track is gone. Reason says what became of its objects.
