@@ -155,8 +155,8 @@ func anyRelease(frames []frame, name string, check func(*v1alpha1.ImmutableRelea
 	})
 }
 
-// TestOperatorIsKilled ends the operator with SIGKILL at many points of rollouts, one rollout after the other. Each ends as
-// if nothing had happened, and traffic never pointed at nothing.
+// TestOperatorIsKilled ends the operator, and the writer of the log, with SIGKILL at many points of rollouts, one rollout after the other. Each ends as
+// if nothing had happened, traffic never pointed at nothing, and the log tells each step once.
 func TestOperatorIsKilled(t *testing.T) {
 	s := tellAlone(t)
 	version := func(v string) map[string]string {
@@ -179,6 +179,11 @@ func TestOperatorIsKilled(t *testing.T) {
 
 	// A rollback is no different.
 	names := strings.Fields(s.kubectl("get", "irel", "--sort-by=.spec.sequence", "-o", "jsonpath={.items[*].metadata.name}"))
+	var releases []*v1alpha1.ImmutableRelease
+	for _, name := range names {
+		releases = append(releases, s.release(name))
+	}
+	s.toldOnce(releases)
 	back := names[len(names)-3]
 	s.patchTrack("shop", fmt.Sprintf(`{"spec":{"pin":%q}}`, back))
 	s.killAt(moments[3], back, old)
@@ -204,7 +209,9 @@ func (s *story) killAt(m moment, release, old string) {
 		s.must(filmUntil(ctx, s.ns, func(f []frame) bool { return m.reached(f[min(before, len(f)):], release, old) }))
 	}
 	s.must(operator().Kill())
+	s.must(ledger().Kill())
 	s.must(startOperator(s.ctx))
+	s.must(startLedger(s.ctx))
 }
 
 // converged: the release is active and alone.

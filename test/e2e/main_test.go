@@ -47,6 +47,7 @@ var suite struct {
 
 	mu       sync.Mutex
 	operator *testkit.Operator
+	ledger   *testkit.Ledger
 	// stories that have not ended; removing the CRDs waits for them.
 	stories sync.WaitGroup
 }
@@ -132,7 +133,10 @@ func setUp(ctx context.Context) error {
 	if suite.film, err = startFilm(ctx, suite.client); err != nil {
 		return err
 	}
-	return startOperator(ctx)
+	if err := startOperator(ctx); err != nil {
+		return err
+	}
+	return startLedger(ctx)
 }
 
 // startOperator starts the one operator that serves all stories, with the log and the Git cache of the one before it.
@@ -171,6 +175,9 @@ func tearDown() {
 	var errs []error
 	if o := operator(); o != nil {
 		errs = append(errs, o.Stop())
+	}
+	if l := ledger(); l != nil {
+		errs = append(errs, l.Stop())
 	}
 	if suite.git != nil {
 		suite.git.Close()

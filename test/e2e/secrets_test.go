@@ -109,6 +109,8 @@ func (s *story) nowhere(values map[string]string) {
 		"kubectl describe":    s.kubectl("describe", "rtrack,irel"),
 		"leases and archives": s.kubectl("get", "leases,secrets", "-n", "stele-system", "-o", "yaml"),
 		"the command line":    commandLine(operator().PID()),
+		"the audit ledger":    everyEntry(s.ctx),
+		"the outbox":          s.kubectl("get", "cm", "-n", "stele-system", "-o", "yaml"),
 	}
 	for place, text := range everywhere {
 		if len(text) < 10 {
