@@ -26,7 +26,7 @@ func TestCallsPerRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.cluster.Stop(); err != nil {
+		if err := r.stop(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -125,7 +125,7 @@ func run(ctx context.Context, opts options, out, progress io.Writer) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.cluster.Stop()) }()
+	defer func() { err = errors.Join(err, r.stop()) }()
 	r.args = opts.operatorArgs
 	b := &bench{rig: r, options: opts, report: &report{log: progress}}
 	err = b.all(ctx)

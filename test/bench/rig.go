@@ -26,7 +26,8 @@ import (
 type rig struct {
 	cluster  *testkit.Cluster
 	observer *observer
-	operator string // path of the binary
+	ledger   *testkit.Ledger // writes the log of all stages
+	operator string          // path of the binary
 	args     []string
 	dir      string
 	progress io.Writer
@@ -40,11 +41,22 @@ func newRig(ctx context.Context, cluster, operator, dir string, progress io.Writ
 		return nil, err
 	}
 	r := &rig{cluster: c, operator: operator, dir: dir, progress: progress}
+	home := filepath.Join(dir, "ledger")
+	kubeconfig, err := c.LedgerKubeconfig(ctx, filepath.Join(home, "kubeconfig"))
+	if err == nil {
+		r.ledger, err = testkit.StartLedger(ctx, operator, kubeconfig, home)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
 	if r.observer, err = startObserver(ctx, c); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return r, nil
 }
+
+// stop ends the cluster, and the writer before it.
+func (r *rig) stop() error { return errors.Join(r.ledger.Stop(), r.cluster.Stop()) }
 
 func (r *rig) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.progress, "  "+format+"\n", args...)
@@ -231,7 +243,9 @@ func (s *stage) trigger(ctx context.Context, apps ...app) error {
 	s.token++
 	token := strconv.Itoa(s.token)
 	return each(apps, func(a app) error {
-		return s.patchTrack(ctx, a, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.ReconcileRequestAnnotation, token))
+		track := &v1alpha1.ReleaseTrack{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: a.name}}
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.ReconcileRequestAnnotation, token)
+		return s.cluster.Client.Patch(ctx, track, client.RawPatch(types.MergePatchType, []byte(patch)))
 	})
 }
 

@@ -44,6 +44,7 @@ var suite struct {
 	elsewhere *httptest.Server
 	strayed   atomic.Int64
 	operator  *testkit.Operator
+	ledger    *testkit.Ledger
 	dir       string
 }
 
@@ -99,7 +100,14 @@ func setUp(ctx context.Context) error {
 	if err := os.Setenv("GOMEMLIMIT", softMemory); err != nil { // read by processes that start now
 		return err
 	}
-	suite.operator, err = testkit.StartOperator(ctx, binary, kubeconfig, dir, "--git-workers", strconv.Itoa(gitWorkers))
+	if suite.operator, err = testkit.StartOperator(ctx, binary, kubeconfig, dir, "--git-workers", strconv.Itoa(gitWorkers)); err != nil {
+		return err
+	}
+	home := filepath.Join(suite.dir, "ledger")
+	kubeconfig, err = suite.cluster.LedgerKubeconfig(ctx, filepath.Join(home, "kubeconfig"))
+	if err == nil {
+		suite.ledger, err = testkit.StartLedger(ctx, binary, kubeconfig, home)
+	}
 	return err
 }
 
@@ -107,6 +115,9 @@ func tearDown() {
 	var errs []error
 	if suite.operator != nil {
 		errs = append(errs, suite.operator.Stop())
+	}
+	if suite.ledger != nil {
+		errs = append(errs, suite.ledger.Stop())
 	}
 	if suite.git != nil {
 		suite.git.Close()

@@ -37,7 +37,7 @@ func OfPerson(kind entry.Kind) bool {
 func Changed(about About) entry.Entry {
 	r := &trackRecorder{about: about}
 	notes := about.Track.Annotations
-	return r.entry(entry.TrackChanged, short(notes[v1alpha1.RestartAnnotation], notes[v1alpha1.ReconcileRequestAnnotation]), nil)
+	return r.entry(entry.TrackChanged, short(notes[v1alpha1.RestartAnnotation]), nil)
 }
 
 // Deleted says that a track is gone. Reason says what became of its objects.
