@@ -41,8 +41,9 @@ func TestRestartIsANewRun(t *testing.T) {
 func TestFailedReleaseIsKeptToBeLookedAt(t *testing.T) {
 	s := tell(t)
 	first := s.commit(shop("1"))
-	s.makeTrack("shop", progressDeadline(3), func(t *v1alpha1.ReleaseTrack) { t.Spec.Rollout.KeepFailed = metav1.Duration{Duration: 8 * time.Second} })
+	s.makeTrack("shop", func(t *v1alpha1.ReleaseTrack) { t.Spec.Rollout.KeepFailed = metav1.Duration{Duration: 8 * time.Second} })
 	s.live(first)
+	s.patchTrack("shop", `{"spec":{"rollout":{"progressDeadline":"3s"}}}`) // which the first one may not keep on a busy machine
 	bad := s.commit(shop("2", pods(behaviour, "never-ready")))
 	failed := s.reaches(bad, v1alpha1.PhaseFailed)
 	s.stays(4*time.Second, func() error {
