@@ -283,6 +283,12 @@ func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.I
 	if err != nil {
 		return err
 	}
+	// Its pods are replaced where they are, and take the traffic of those before them.
+	if run != rel.Status.ActiveRun {
+		if err := r.intendSwitch(ctx, s, rel); err != nil {
+			return err
+		}
+	}
 	s.memory.inPlace = release.RunKey{Release: rel.Name, Run: run}
 	for i := range st.Objects {
 		o := &st.Objects[i]

@@ -18,6 +18,10 @@ func (r *Reconciler) overlap(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 	if err != nil {
 		return err
 	}
+	// From here on its pods take traffic, beside those of the active run.
+	if err := r.intendSwitch(ctx, s, rel); err != nil {
+		return err
+	}
 	active := s.releases[s.plan.Active]
 	s.memory.switching = release.RunKey{Release: rel.Name, Run: rel.Status.Run}
 	for i := range st.Objects {

@@ -12,6 +12,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -32,6 +33,10 @@ func (r *Reconciler) reapply(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 		if o == nil {
 			continue
 		}
+		if err := r.recordDrift(ctx, s, rel, d); err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		if err := r.reapplyOne(ctx, s, rel, st, o); err != nil {
 			errs = append(errs, err)
 			continue
@@ -39,6 +44,18 @@ func (r *Reconciler) reapply(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 		r.noteDrift(s, rel, d)
 	}
 	return errors.Join(append(errs, r.flush(ctx, s, rel))...)
+}
+
+// recordDrift records what was found before it is given back: afterwards, a process that ends would leave nothing that says so.
+func (r *Reconciler) recordDrift(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, d v1alpha1.ObjectDrift) error {
+	if r.Ledger == nil {
+		return nil
+	}
+	found := rel.DeepCopy()
+	if !release.NoteDrift(found, d, s.view) {
+		return nil
+	}
+	return r.record(ctx, record.Drift(s.written[rel.Name], found, r.about(s))...)
 }
 
 func (r *Reconciler) reapplyOne(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, st *render.Stamped, o *render.StampedObject) error {

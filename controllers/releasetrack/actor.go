@@ -42,7 +42,7 @@ func (r *Reconciler) takeWishes(ctx context.Context, s *scope) error {
 	if err := r.Client.Patch(ctx, s.track, patch, client.FieldOwner(fieldManager)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("take away who wished for what: %w", err))
 	}
-	s.memory.named = false
+	s.memory.named = ""
 	return nil
 }
 

@@ -45,15 +45,11 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 			return again(err)
 		}
 		if err != nil || !gone {
-			statusErr := ignoreConflict(r.writeDeleting(ctx, s, err))
-			if _, refused := kube.AsRefusal(err); refused {
-				err = nil // it is in status, and is tried again in any case
-			}
-			return ctrl.Result{RequeueAfter: settle}, errors.Join(err, statusErr)
+			return r.deleteLater(ctx, s, err)
 		}
 	}
 	if err := r.recordDeleted(ctx, s, keep); err != nil {
-		return ctrl.Result{}, err
+		return r.deleteLater(ctx, s, err)
 	}
 	for _, rel := range s.releases {
 		if err := r.letGo(ctx, rel); err != nil {
@@ -64,6 +60,15 @@ func (r *Reconciler) reconcileDelete(ctx context.Context, s *scope) (ctrl.Result
 	controllerutil.RemoveFinalizer(s.track, v1alpha1.TrackFinalizer)
 	err = r.Client.Patch(ctx, s.track, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	return again(client.IgnoreNotFound(err))
+}
+
+// deleteLater says what the deletion waits for. A refusal is in status then, and is tried again in any case.
+func (r *Reconciler) deleteLater(ctx context.Context, s *scope, err error) (ctrl.Result, error) {
+	statusErr := ignoreConflict(r.writeDeleting(ctx, s, err))
+	if _, refused := kube.AsRefusal(err); refused {
+		err = nil
+	}
+	return ctrl.Result{RequeueAfter: settle}, errors.Join(err, statusErr)
 }
 
 // keepEverything decides between the cases above.
@@ -97,6 +102,12 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 		return false, err
 	}
 	s.view.Runs = s.runs()
+	// Also of runs that have nothing but workloads that are kept from run to run.
+	for _, rel := range s.releases {
+		if err := r.intendEnd(ctx, s, rel); err != nil {
+			return false, err
+		}
+	}
 	var errs []error
 	for _, key := range slices.SortedFunc(maps.Keys(s.view.Runs), release.CompareKeys) {
 		errs = append(errs, r.terminate(ctx, s, key))
@@ -108,6 +119,19 @@ func (r *Reconciler) removeEverything(ctx context.Context, s *scope) (bool, erro
 		return false, err
 	}
 	return true, r.removeRest(ctx, s)
+}
+
+// intendEnd records that what runs of a release is about to end with its track.
+func (r *Reconciler) intendEnd(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
+	if rel.Status.ActiveRun > 0 {
+		if err := r.intendTermination(ctx, s, release.ActiveKey(rel), ""); err != nil {
+			return err
+		}
+	}
+	if !release.IsStaging(rel) {
+		return nil
+	}
+	return r.intendTermination(ctx, s, release.Key(rel), "")
 }
 
 // anyLeft lists live what runs of a release or with content of one. The track's label alone does not make an object ours: other

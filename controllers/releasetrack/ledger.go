@@ -108,11 +108,25 @@ func (r *Reconciler) recordTrack(ctx context.Context, s *scope) error {
 	if r.Ledger == nil {
 		return nil
 	}
-	entries := record.Track(s.stored, r.about(s))
+	before := s.stored
+	if s.memory.recorded != nil {
+		before = *s.memory.recorded // a wish that is taken back before it is written was a wish
+	}
+	entries := record.Track(before, r.about(s))
 	if err := r.nameActor(ctx, s, entries); err != nil {
 		return err
 	}
-	return r.record(ctx, entries...)
+	if err := r.record(ctx, entries...); err != nil || len(entries) == 0 {
+		return err
+	}
+	s.memory.recorded = s.track.Status.DeepCopy()
+	s.memory.recorded.ObservedGeneration = s.track.Generation
+	return nil
+}
+
+// wishOf is who has asked for what the track says now.
+func (r *Reconciler) wishOf(s *scope) string {
+	return s.track.Annotations[v1alpha1.ActorAnnotation] + " " + record.Changed(r.about(s)).Key
 }
 
 // nameActor binds what a person has wished for to who that is, which is kept apart.
@@ -125,7 +139,7 @@ func (r *Reconciler) nameActor(ctx context.Context, s *scope, entries []entry.En
 		if !record.OfPerson(entries[i].Kind) {
 			continue
 		}
-		s.memory.named = true
+		s.memory.named = r.wishOf(s)
 		if r.Ledger.Known(entries[i].Key) {
 			continue
 		}
@@ -140,7 +154,7 @@ func (r *Reconciler) nameActor(ctx context.Context, s *scope, entries []entry.En
 
 // recordChanged records who has changed the track where nothing else names them, before their name is taken away.
 func (r *Reconciler) recordChanged(ctx context.Context, s *scope) error {
-	if r.Ledger == nil || s.memory.named {
+	if r.Ledger == nil || s.memory.named == r.wishOf(s) {
 		return nil
 	}
 	entries := []entry.Entry{record.Changed(r.about(s))}

@@ -40,8 +40,10 @@ type trackMemory struct {
 	refusedSwitch, failedSwitch release.RunKey
 	// swept: see release.View.
 	swept map[string]string
-	// named: the annotation that says who wished for something is bound to an entry, and can go.
-	named bool
+	// named is the annotation that says who wished for something, and what that was, once it is bound to an entry, and can go.
+	named string
+	// recorded is the track's status as it was recorded, while it is not written yet; nil: what is stored was recorded.
+	recorded *v1alpha1.ReleaseTrackStatus
 	// adopting names, by release, a Service that may send its pods traffic before it is narrowed to them: one that is taken over, or one
 	// that had no Versioned workloads before.
 	adopting map[string]string

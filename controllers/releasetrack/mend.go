@@ -276,6 +276,11 @@ func (r *Reconciler) restore(ctx context.Context, s *scope, m *mending, name str
 	if err != nil {
 		return err
 	}
+	if rel := s.releases[name]; rel != nil {
+		if err := r.record(ctx, record.Restored(rel, "Archive", r.about(s))); err != nil {
+			return err
+		}
+	}
 	if err := r.Archives.Restore(ctx, archiveKeyOf(s.track.Namespace, name, spec), spec.Archive.Chunks, encoded, kept); err != nil {
 		return err
 	}
@@ -283,11 +288,6 @@ func (r *Reconciler) restore(ctx context.Context, s *scope, m *mending, name str
 	if rel := s.releases[name]; rel != nil {
 		about = rel
 		r.loader.recheck(rel.UID)
-	}
-	if rel := s.releases[name]; rel != nil {
-		if err := r.record(ctx, record.Restored(rel, "Archive", r.about(s))); err != nil {
-			return err
-		}
 	}
 	rebuilds.WithLabelValues("Archive").Inc()
 	r.event(about, corev1.EventTypeNormal, v1alpha1.ArchiveRebuiltReason, "Rebuild", fmt.Sprintf("the archive of release %s was stored again, with the same digest", name))

@@ -126,7 +126,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	measureTrack(s.track)
 	if equality.Semantic.DeepEqual(s.stored, s.track.Status) {
 		delete(s.memory.waiting, "")
-		s.memory.unwritten = nil
+		s.memory.unwritten, s.memory.recorded = nil, nil
 		return nil
 	}
 	switch staging := s.plan.Staging; {
@@ -136,7 +136,7 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 		return nil
 	}
 	if err := r.recordTrack(ctx, s); err != nil {
-		return err
+		return errors.Join(err, r.writeUnrecorded(ctx, s, errors.Join(failure, err)))
 	}
 	before := s.track.DeepCopy()
 	before.Status = s.stored
@@ -146,8 +146,28 @@ func (r *Reconciler) writeTrack(ctx context.Context, s *scope, failure error) er
 	r.tellOfTrack(s)
 	r.tellOfProtection(s)
 	delete(s.memory.waiting, "")
-	s.memory.unwritten = nil
+	s.memory.unwritten, s.memory.recorded = nil, nil
 	return nil
+}
+
+// writeUnrecorded says that what people have wished for cannot be recorded, and leaves everything else as it is stored: it is still to be told.
+func (r *Reconciler) writeUnrecorded(ctx context.Context, s *scope, failure error) error {
+	describeTrack(s, failure)
+	said := s.track.DeepCopy()
+	said.Status = *s.stored.DeepCopy()
+	for _, kind := range []string{v1alpha1.ReadyCondition, v1alpha1.ReconcilingCondition, v1alpha1.StalledCondition} {
+		if c := apimeta.FindStatusCondition(s.track.Status.Conditions, kind); c != nil {
+			apimeta.SetStatusCondition(&said.Status.Conditions, *c)
+		} else {
+			apimeta.RemoveStatusCondition(&said.Status.Conditions, kind)
+		}
+	}
+	if equality.Semantic.DeepEqual(s.stored, said.Status) {
+		return nil
+	}
+	before := s.track.DeepCopy()
+	before.Status = s.stored
+	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, said, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
 }
 
 // describeTrack computes the track's status. It is the only place that does.

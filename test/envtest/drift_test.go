@@ -477,7 +477,7 @@ func TestKilledWhileItMendsDrift(t *testing.T) {
 			if err := suite.api.Delete(t.Context(), gone); err != nil {
 				t.Fatal(err)
 			}
-			line := newWire(killedAfter, 1)
+			line := newWire(killedAfter, 2) // the first write is the entry of the ledger
 			killed := startOperator(t, operatorOptions{transport: line.wrap}, ns)
 			until(t, patience, func(context.Context) error {
 				select {
@@ -489,7 +489,7 @@ func TestKilledWhileItMendsDrift(t *testing.T) {
 			})
 			killed.stop(t)
 			if err := suite.api.Get(t.Context(), key(ns, name), gone); err != nil {
-				t.Fatalf("the first write was another one: %v\n%v", err, line.requests())
+				t.Fatalf("the second write was another one: %v\n%v", err, line.requests())
 			}
 			startOperator(t, operatorOptions{}, ns)
 			poke(t, ns, "shop")

@@ -35,6 +35,9 @@ var (
 // printable ASCII, so that this is all there is to it). Text outside of ASCII is written with "?" in its place: names of Kubernetes have none.
 func Encode(e Entry) ([]byte, error) {
 	e.Schema = Schema
+	if strings.ContainsFunc(e.Key, unprintable) {
+		return nil, fmt.Errorf("the key of an entry of kind %s is not printable ASCII", e.Kind) // it would be another one, and the object of no entry
+	}
 	raw, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
@@ -189,7 +192,7 @@ func plain(tree map[string]any) map[string]any {
 			out[name] = plain(v)
 		case string:
 			out[name] = strings.Map(func(r rune) rune {
-				if r < 0x20 || r > 0x7e {
+				if unprintable(r) {
 					return '?'
 				}
 				return r
@@ -200,3 +203,5 @@ func plain(tree map[string]any) map[string]any {
 	}
 	return out
 }
+
+func unprintable(r rune) bool { return r < 0x20 || r > 0x7e }

@@ -92,3 +92,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The name of an object of the outbox is made of the key: an entry with another one would be none, and hold up everybody's commits.
+func TestKeyIsNeverRewritten(t *testing.T) {
+	e := entry.Entry{Key: "uid/0/TrackPinned-\u00e4", Kind: entry.TrackPinned, Time: entry.Time(time.Unix(0, 0)), Object: entry.Object{Kind: "ReleaseTrack", Name: "shop"}}
+	if data, err := entry.Encode(e); err == nil {
+		t.Errorf("it was written as %s", data)
+	}
+}

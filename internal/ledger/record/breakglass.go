@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func BreakGlass(b *v1alpha1.BreakGlass, opened, gone []v1alpha1.OpenGrant, now t
 		out = append(out, entry.Entry{
 			Key: entry.Key(string(b.UID), 0, string(kind)+"-"+short(g.ReasonCode, until, names, closed)), Kind: kind, Time: entry.Time(now), Reason: g.ReasonCode,
 			Object:  entry.Object{Kind: v1alpha1.BreakGlassKind, Name: b.Name, UID: string(b.UID)},
-			Details: map[string]string{"namespaces": cut(names), "until": until},
+			Details: grantDetails(g.Namespaces, until),
 		})
 	}
 	for _, g := range opened {
@@ -32,5 +33,23 @@ func BreakGlass(b *v1alpha1.BreakGlass, opened, gone []v1alpha1.OpenGrant, now t
 	for _, g := range gone {
 		add(entry.BreakGlassEnded, g)
 	}
+	return out
+}
+
+// grantDetails names every namespace: what does not fit into one detail goes on in the next, "namespaces2".
+func grantDetails(namespaces []string, until string) map[string]string {
+	out := map[string]string{"until": until}
+	name, text := "namespaces", ""
+	for _, ns := range namespaces {
+		if text != "" && len(text)+len(ns)+2 > maxDetail {
+			out[name] = text
+			name, text = fmt.Sprintf("namespaces%d", len(out)), ""
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += ns
+	}
+	out[name] = text
 	return out
 }

@@ -58,6 +58,13 @@ func Release(before v1alpha1.ImmutableReleaseStatus, rel *v1alpha1.ImmutableRele
 	return r.out
 }
 
+// Drift says which drift was found, as Release does.
+func Drift(before v1alpha1.ImmutableReleaseStatus, rel *v1alpha1.ImmutableRelease, about About) []entry.Entry {
+	r := &recorder{before: before, after: rel.Status, rel: rel, about: about}
+	r.drifted()
+	return r.out
+}
+
 // Intent is an entry that comes before an act on a run of a release. Until is added to the key of an act that a run may see twice.
 func Intent(kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason, until string, about About) entry.Entry {
 	r := &recorder{rel: rel, about: about}
@@ -73,12 +80,19 @@ func Intent(kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason, 
 	return e
 }
 
-// Made says that a commit became a release. Its key is that of its place in the track: a release that is lost and made again is no new one.
+// place is the key of what is said once of a release, whatever becomes of the object: that of its place in the track. A release that was deleted may leave its sequence to
+// another one, so that its name and content are part of it.
+func place(kind entry.Kind, rel *v1alpha1.ImmutableRelease, about About) string {
+	return entry.Key(string(about.Track.UID), rel.Spec.Sequence, string(kind)+"-"+short(rel.Name, rel.Spec.Digest))
+}
+
+// Made says that a commit became a release. One that is lost and made again is no new one.
 func Made(rel *v1alpha1.ImmutableRelease, about About) entry.Entry {
 	r := &recorder{rel: rel, about: about}
 	e := r.entry(entry.ReleaseCreated, 0, "")
-	e.Key, e.Release.Run = entry.Key(string(about.Track.UID), rel.Spec.Sequence, string(entry.ReleaseCreated)), 0
-	e.Details = map[string]string{"revision": cut(rel.Spec.Source.Revision), "tree": rel.Spec.Source.Tree, "objects": strconv.Itoa(len(rel.Spec.Objects))}
+	e.Key, e.Release.Run = place(entry.ReleaseCreated, rel, about), 0
+	// Not the branch: people name branches after themselves. The release says it, and the next one has its digest.
+	e.Details = map[string]string{"tree": rel.Spec.Source.Tree, "objects": strconv.Itoa(len(rel.Spec.Objects))}
 	if p := rel.Spec.Previous; p != nil {
 		e.Details["previous"], e.Details["previousDigest"] = p.Name, p.Digest
 	}
@@ -138,12 +152,11 @@ func (r *recorder) previous() *entry.Release {
 
 func (r *recorder) add(e entry.Entry) { r.out = append(r.out, e) }
 
-// made: the release is new. What never runs is said once, whatever becomes of the object: its key is that of its place in the track.
+// made: the release is new. What never runs is said once.
 func (r *recorder) made() {
-	place := func(kind entry.Kind, reason string) {
+	told := func(kind entry.Kind, reason string) {
 		e := r.entry(kind, 0, "")
-		e.Key = entry.Key(string(r.about.Track.UID), r.rel.Spec.Sequence, string(kind))
-		e.Reason = reason
+		e.Key, e.Reason = place(kind, r.rel, r.about), reason
 		r.add(e)
 	}
 	if r.before.Phase == "" {
@@ -159,9 +172,9 @@ func (r *recorder) made() {
 		case r.after.Purged != nil:
 			reason = v1alpha1.ReleasePurgedReason
 		}
-		place(entry.ReleaseRejected, reason)
+		told(entry.ReleaseRejected, reason)
 	case r.after.Phase == v1alpha1.PhaseSkipped:
-		place(entry.ReleaseSkipped, string(r.after.Outcome))
+		told(entry.ReleaseSkipped, string(r.after.Outcome))
 	}
 }
 
@@ -273,16 +286,15 @@ func (r *recorder) retired() {
 	r.add(e)
 }
 
-// drifted: each finding is told once, by what it is and how often it was there before.
+// drifted: each finding is told once, by what it is and what was found last before it. How often it was found would not do: status keeps only the last few.
 func (r *recorder) drifted() {
+	after := "first"
+	if n := len(r.before.Drift); n > 0 {
+		last := r.before.Drift[n-1]
+		after = short(driftID(last), entry.Time(last.Seen.Time))
+	}
 	for _, d := range newDrift(r.before.Drift, r.after.Drift) {
-		alike := 0
-		for _, old := range r.before.Drift {
-			if driftID(old) == driftID(d) {
-				alike++
-			}
-		}
-		e := r.entry(entry.DriftFound, int64(d.Run), fmt.Sprintf("%s-%s-%d", entry.DriftFound, driftID(d), alike))
+		e := r.entry(entry.DriftFound, int64(d.Run), fmt.Sprintf("%s-%s-%s", entry.DriftFound, driftID(d), after))
 		e.Release.Run, e.Reason, e.Details = int64(d.Run), string(d.Answer), driftDetails(d)
 		r.add(e)
 	}
@@ -309,7 +321,7 @@ func lastReplaced(drift []v1alpha1.ObjectDrift, run int32) *v1alpha1.ObjectDrift
 }
 
 func driftID(d v1alpha1.ObjectDrift) string {
-	return short(d.Group, d.Kind, d.Name, strconv.Itoa(int(d.Run)), string(d.Change), string(d.Answer), strings.Join(d.Paths, "\n"))
+	return short(d.Group, d.Kind, d.Name, strconv.Itoa(int(d.Run)), string(d.Change), string(d.Answer), strings.Join(d.Paths, "\n"), strings.Join(d.Managers, "\n"))
 }
 
 func driftDetails(d v1alpha1.ObjectDrift) map[string]string {
@@ -331,11 +343,14 @@ func short(words ...string) string {
 
 // cut keeps a detail as long as an entry allows.
 func cut(text string) string {
-	if len(text) <= 256 {
+	if len(text) <= maxDetail {
 		return text
 	}
-	return text[:253] + "..."
+	return text[:maxDetail-3] + "..."
 }
+
+// maxDetail is the longest detail that an entry has.
+const maxDetail = 256
 
 func sameTime(a, b *metav1.MicroTime) bool {
 	return a == nil && b == nil || a != nil && b != nil && a.Equal(b)

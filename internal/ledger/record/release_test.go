@@ -200,3 +200,34 @@ func TestEndedBesideAnotherRun(t *testing.T) {
 		t.Errorf("got %+v, want runs 2 and 3 retired, once each", got)
 	}
 }
+
+// The same drift that is taken back again and again is told each time, though status keeps only the last one of it.
+func TestDriftOverAndOver(t *testing.T) {
+	type status = v1alpha1.ImmutableReleaseStatus
+	about, seen := record.About{Track: newTrack(), Now: now}, map[string]bool{}
+	before := status{Phase: "x"}
+	for i := range 5 {
+		after := status{Phase: "x", Drift: []v1alpha1.ObjectDrift{drifted(1, v1alpha1.DriftApplied, i)}}
+		for range 2 { // found again before it is written, it is the same
+			got := record.Release(before, newRelease("shop-new", 2, after), about)
+			if len(got) != 1 {
+				t.Fatalf("got %+v", got)
+			}
+			seen[got[0].Key] = true
+		}
+		before = after
+	}
+	if len(seen) != 5 {
+		t.Errorf("5 times are %d entries", len(seen))
+	}
+}
+
+// A release that was deleted leaves its place in the track to another one, which is told of too; one that is made again is not.
+func TestPlaceThatIsTakenAgain(t *testing.T) {
+	about := record.About{Track: newTrack(), Now: now}
+	first, again, other := newRelease("shop-one", 2, v1alpha1.ImmutableReleaseStatus{}), newRelease("shop-one", 2, v1alpha1.ImmutableReleaseStatus{}), newRelease("shop-two", 2, v1alpha1.ImmutableReleaseStatus{})
+	again.UID = "uid-of-again"
+	if a, b, c := record.Made(first, about), record.Made(again, about), record.Made(other, about); a.Key != b.Key || a.Key == c.Key {
+		t.Errorf("keys are %s, %s made again, and %s of another release", a.Key, b.Key, c.Key)
+	}
+}

@@ -3,6 +3,7 @@ package record
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +36,7 @@ func OfPerson(kind entry.Kind) bool {
 
 // Changed says that a person has changed the track otherwise (its settings, or a request such as a restart), and has said who they are.
 func Changed(about About) entry.Entry {
-	r := &trackRecorder{about: about}
+	r := &trackRecorder{before: v1alpha1.ReleaseTrackStatus{ObservedGeneration: about.Track.Generation}, about: about}
 	notes := about.Track.Annotations
 	return r.entry(entry.TrackChanged, short(notes[v1alpha1.RestartAnnotation]), nil)
 }
@@ -67,10 +68,11 @@ type trackRecorder struct {
 	out           []entry.Entry
 }
 
-// entry about the track. The generation tells a wish from the same one at another time.
+// entry about the track. The generation that was told of last tells a wish from the same one at another time; that of now would not do, as it may be another one
+// when the same is found again.
 func (r *trackRecorder) entry(kind entry.Kind, what string, details map[string]string) entry.Entry {
 	t := r.about.Track
-	step := string(kind) + "-" + strconv.FormatInt(t.Generation, 10)
+	step := string(kind) + "-" + strconv.FormatInt(r.before.ObservedGeneration, 10)
 	if what != "" {
 		step += "-" + what
 	}
@@ -132,7 +134,8 @@ func (r *trackRecorder) history() {
 	if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Message == now.Message {
 		return
 	}
-	e := r.entry(entry.HistoryRewritten, "", map[string]string{"from": r.before.ObservedRevision})
+	_, from, _ := strings.Cut(r.before.ObservedRevision[strings.LastIndex(r.before.ObservedRevision, "@")+1:], ":")
+	e := r.entry(entry.HistoryRewritten, "", map[string]string{"from": cut(from)})
 	e.Key, e.Reason = entry.Key(string(r.about.Track.UID), 0, string(entry.HistoryRewritten)+"-"+short(r.before.ObservedRevision, now.Message)), now.Reason
 	r.out = append(r.out, e)
 }

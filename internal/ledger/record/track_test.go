@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -86,5 +87,66 @@ func TestBreakGlass(t *testing.T) {
 		if _, err := entry.Encode(e); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A wish that is found again after something else of the track was changed is the same; one that was written, taken back and made again is another.
+func TestWishIsToldOnce(t *testing.T) {
+	type status = v1alpha1.ReleaseTrackStatus
+	pinned, rejected := &v1alpha1.PinnedRelease{Release: "shop-a", Since: *at(1)}, []string{strings.Repeat("a", 40)}
+	told := func(before, after status, generation int64) []string {
+		track := newTrack()
+		track.Status, track.Generation = after, generation
+		var keys []string
+		for _, e := range record.Track(before, record.About{Track: track, Now: now}) {
+			keys = append(keys, e.Key)
+		}
+		return keys
+	}
+	wished := status{Pinned: pinned, Promotion: &v1alpha1.PromotedRelease{Release: "shop-a"}, Rejected: rejected}
+	first := told(status{ObservedGeneration: 4}, wished, 5)
+	if again := told(status{ObservedGeneration: 4}, wished, 6); len(first) != 3 || !slices.Equal(first, again) {
+		t.Errorf("told as %v, and after another change as %v", first, again)
+	}
+	for _, later := range told(status{ObservedGeneration: 6}, wished, 7) {
+		if slices.Contains(first, later) {
+			t.Errorf("%s is told of the same wish at another time", later)
+		}
+	}
+}
+
+// The longest branch that a track may have does not keep the rewriting of its history from being recorded, and is not in it: people name branches after themselves.
+func TestRewrittenHistoryOfALongBranch(t *testing.T) {
+	track, seen := newTrack(), strings.Repeat("a", 40)
+	track.Status.Conditions = []metav1.Condition{{Type: v1alpha1.HistoryRewrittenCondition, Status: metav1.ConditionTrue, Reason: "Because", Message: "x"}}
+	for _, ref := range []string{"jane-doe/" + strings.Repeat("\u00e4", 230) + "@sha1:x", "refs/tags/jane@acme.example"} {
+		got := record.Track(v1alpha1.ReleaseTrackStatus{ObservedRevision: ref + "@sha1:" + seen}, record.About{Track: track, Now: now})
+		if len(got) != 1 || got[0].Details["from"] != seen {
+			t.Fatalf("got %+v", got)
+		}
+		if _, err := entry.Encode(got[0]); err != nil {
+			t.Errorf("it cannot be written: %v", err)
+		}
+	}
+}
+
+// Every namespace of the largest grant is in its entry.
+func TestBreakGlassOfManyNamespaces(t *testing.T) {
+	grant := v1alpha1.OpenGrant{ReasonCode: strings.Repeat("x", 63), Until: metav1.NewTime(now)}
+	for i := range 50 {
+		grant.Namespaces = append(grant.Namespaces, fmt.Sprintf("%s-%02d", strings.Repeat("n", 60), i))
+	}
+	e := record.BreakGlass(&v1alpha1.BreakGlass{ObjectMeta: metav1.ObjectMeta{Name: "cluster", UID: "bg"}}, []v1alpha1.OpenGrant{grant}, nil, now)[0]
+	if _, err := entry.Encode(e); err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for name, text := range e.Details {
+		if strings.HasPrefix(name, "namespaces") {
+			named = append(named, strings.Split(text, ", ")...)
+		}
+	}
+	if slices.Sort(named); !slices.Equal(named, grant.Namespaces) {
+		t.Errorf("it names %d namespaces: %v", len(named), e.Details)
 	}
 }

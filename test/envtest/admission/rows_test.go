@@ -107,6 +107,12 @@ func systemRows() []row {
 	create := func(g schema.GroupVersionResource, u *unstructured.Unstructured, sub ...string) func(ctx context.Context, i *identity) error {
 		return func(ctx context.Context, i *identity) error { return i.create(ctx, g, u, sub...) }
 	}
+	// A request for a collection has no name of its own.
+	collect := func(g schema.GroupVersionResource, namespace, name string) func(ctx context.Context, i *identity) error {
+		return func(ctx context.Context, i *identity) error {
+			return i.dyn.Resource(g).Namespace(namespace).DeleteCollection(ctx, dryDelete, metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+		}
+	}
 	deployments, replicaSets := gvr("apps", "v1", "deployments"), gvr("apps", "v1", "replicasets")
 	roles, roleBindings := gvr("rbac.authorization.k8s.io", "v1", "roles"), gvr("rbac.authorization.k8s.io", "v1", "rolebindings")
 	clusterRoles, clusterRoleBindings := gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), gvr("rbac.authorization.k8s.io", "v1", "clusterrolebindings")
@@ -137,6 +143,17 @@ func systemRows() []row {
 		asked(system, "secrets", "create actor", "create", stele, create(secrets, object(schema.GroupVersionKind{Version: "v1", Kind: "Secret"}, system, "actor-1"))),
 		asked(system, "secrets", "change actor", "patch update", nil, patch(secrets, system, "actor-0", `{"metadata":{"labels":{"a":"b"}}}`)),
 		asked(system, "secrets", "delete actor", "delete", append(slices.Clone(stele), manager), remove(secrets, system, "actor-0")),
+		asked(system, "secrets", "delete all archives", "deletecollection", append(slices.Clone(stele), manager), collect(secrets, system, "archive.0")),
+		asked(system, "secrets", "delete all actors", "deletecollection", append(slices.Clone(stele), manager), collect(secrets, system, "actor-0")),
+		asked(system, "secrets", "delete all keys of the ledger", "deletecollection", []string{manager}, collect(secrets, system, "stele-ledger-key")),
+		asked(system, "configmaps", "delete all entries", "deletecollection", []string{manager}, collect(configMaps, system, "outbox-0")),
+		asked(system, "serviceaccounts", "delete all", "deletecollection", cleaners, collect(accounts, system, "stele")),
+		asked(system, "rbac/roles", "delete all", "deletecollection", cleaners, collect(roles, system, "stele-archives")),
+		asked(system, "rbac/rolebindings", "delete all", "deletecollection", cleaners, collect(roleBindings, system, "stele-archives")),
+		asked("", "rbac/clusterroles", "delete all", "deletecollection", cleaners, collect(clusterRoles, "", "stele")),
+		asked("", "rbac/clusterrolebindings", "delete all", "deletecollection", cleaners, collect(clusterRoleBindings, "", "stele")),
+		asked("", "stele.dev/auditledgers", "delete all", "deletecollection", []string{"installer"}, collect(ledgers, "", "cluster")),
+		asked(system, "apps/deployments", "delete all", "deletecollection", cleaners, collect(deployments, system, "stele")),
 		asked("", "stele.dev/auditledgers", "configure", "patch update", []string{everyone}, patch(ledgers, "", "cluster", `{"spec":{"backlogDeadline":"20m"}}`)),
 		asked("", "stele.dev/auditledgers", "erase without actor", "patch update", stele, patch(ledgers, "", "cluster",
 			`{"metadata":{"annotations":{"stele.dev/erase":"0123456789abcdef0123456789abcdef"}}}`)),
