@@ -139,6 +139,11 @@ func proxied(config *rest.Config, namespace string) (source.HTTP, error) {
 	if err != nil {
 		return source.HTTP{}, err
 	}
+	// What the log answers comes through the API server as it is. A redirect would take the credentials of who reads along, to wherever it points.
+	transport.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if transport.Timeout == 0 {
+		transport.Timeout = ledgerTimeout
+	}
 	return source.HTTP{Client: transport, Base: base.JoinPath("api/v1/namespaces", namespace, "services", ledgerService, "proxy")}, nil
 }
 
