@@ -75,12 +75,15 @@ func TestAuditExportAndVerify(t *testing.T) {
 	}
 
 	code, out, errOut = stele(t, "audit", "verify", file, "--key", key)
-	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
+	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "\n  root ", "2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
 	if errOut != "" {
 		t.Errorf("verify warns: %s", errOut)
 	}
-	code, _, errOut = stele(t, "audit", "verify", file)
+	code, out, errOut = stele(t, "audit", "verify", file)
 	want(t, "verify without a key", code, exitDone, errOut, "the key came with the file")
+	if !strings.HasPrefix(out, "NOT PROVED") || strings.Contains(out, "Verified") {
+		t.Errorf("verify without a key looks like a pass: %s", out)
+	}
 	code, out, _ = stele(t, "audit", "verify", file, "--key", key, "-o", "json")
 	var report struct{ Size int }
 	if err := json.Unmarshal([]byte(out), &report); code != exitDone || err != nil || report.Size != 300 {
@@ -132,7 +135,9 @@ func TestAuditProve(t *testing.T) {
 
 func TestAuditShow(t *testing.T) {
 	dir, key := logDir(t)
-	code, out, errOut := stele(t, "audit", "show", "--ledger", dir, "--key", key, "--release", tlog.Release(2).Name, "--kind", "ReleaseActivated")
+	code, out, errOut := stele(t, "audit", "show", "--ledger", dir, "--key", key, "--last", "9223372036854775807")
+	want(t, "show --last of all", code, exitDone, out+errOut, "300 of 300 entries")
+	code, out, errOut = stele(t, "audit", "show", "--ledger", dir, "--key", key, "--release", tlog.Release(2).Name, "--kind", "ReleaseActivated")
 	want(t, "show", code, exitDone, out+errOut, "INDEX", "16", "ReleaseActivated", tlog.Release(2).Name, "1 of 300 entries; the log verifies")
 	code, out, _ = stele(t, "audit", "show", "--ledger", dir, "--key", key, "--track", "shop", "-n", "shop", "--since", "2026-05-28T21:00:00Z", "--last", "3", "-o", "json")
 	var got shownLog
@@ -161,7 +166,7 @@ func TestAsOf(t *testing.T) {
 	at := func(i int) string { return tlog.Entry(i).Time }
 	// Entry 16 activates release 2, 22 release 3.
 	code, out, errOut := stele(t, "as-of", "shop", at(18), "--ledger", dir, "--key", key)
-	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
+	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", "\n  commit     "+tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
 	code, out, errOut = stele(t, "as-of", "shop", at(15), "--ledger", dir, "--key", key)
 	want(t, "as-of within a switch", code, exitDone, out+errOut, "about to move to "+tlog.Release(2).Name)
 	code, out, errOut = stele(t, "as-of", "shop", "2020-01-01", "--ledger", dir, "--key", key)

@@ -94,7 +94,12 @@ func (v *auditVerify) tell(r *evidence.Report) error {
 	if !v.out.forPeople() {
 		return nil
 	}
-	v.linef("Verified: %d entries of %s", r.Size, r.Origin)
+	if r.KeyFromFile {
+		// Whoever reads the first line only must not take it for more than it is.
+		v.linef("NOT PROVED, because no --key was given; consistent in itself: %d entries of %s", r.Size, r.Origin)
+	} else {
+		v.linef("Verified: %d entries of %s", r.Size, r.Origin)
+	}
 	if r.Size > 0 {
 		v.linef("  from %s to %s, by the clock of the operator", r.From, r.To)
 	}
