@@ -118,7 +118,11 @@ func toPin(s scene, to string) (*v1alpha1.ImmutableRelease, error) {
 // intention says what is about to be done.
 func intention(active, r *v1alpha1.ImmutableRelease) string {
 	never := ""
-	if r.Status.Times.Activated == nil {
+	switch {
+	case r.Status.ActiveRun > 0:
+	case release.IsFailed(r):
+		never = fmt.Sprintf("; careful: its last run has failed (%s)", safe(orElse(healthOf(r), state(r))))
+	case r.Status.Times.Activated == nil:
 		never = "; it has never taken the traffic"
 	}
 	switch {
