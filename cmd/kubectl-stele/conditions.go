@@ -53,7 +53,7 @@ func notes(t *v1alpha1.ReleaseTrack, active *v1alpha1.ImmutableRelease) []string
 	if !t.DeletionTimestamp.IsZero() {
 		out = append(out, "Deleting")
 	}
-	if t.Status.ObservedGeneration < t.Generation {
+	if seen := t.Status.ObservedGeneration; 0 < seen && seen < t.Generation {
 		out = append(out, notTakenUp)
 	}
 	for _, c := range t.Status.Conditions {

@@ -384,7 +384,7 @@ func (c *statusCommand) tell(t *v1alpha1.ReleaseTrack, view *statusView) error {
 	}
 	p.line("Notes", "%s", strings.Join(v.Notes, ", "))
 	if slices.Contains(v.Notes, notTakenUp) {
-		p.line("", "what is said here is of before the last change of the track.%s", doesItRun)
+		p.line("", "the operator has not looked at the last change of this track yet.%s", doesItRun)
 	}
 	if v.Pin != "" {
 		p.line("Pinned to", "%s%s; new commits wait until: kubectl stele resume %s", v.Pin, c.pinnedSince(t), v.Name)
