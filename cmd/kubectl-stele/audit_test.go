@@ -66,6 +66,8 @@ func TestAuditExportAndVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	code, out, errOut = stele(t, "audit", "export", "--file", file+"2", "--ledger", dir, "--key", key, "--entry", "5000")
+	want(t, "export of an entry that is not there", code, exitDone, errOut, "no entry is what", "--entry")
 	code, out, errOut = stele(t, "audit", "export", "--file", file, "--ledger", dir, "--key", key)
 	want(t, "export over a file", code, exitUsage, out+errOut, "exists", "--force")
 	code, out, errOut = stele(t, "audit", "export", "--file", file, "--ledger", dir, "--key", ledgerKey.Public, "--force", "--entry", "17", "--release", tlog.Release(3).Name)
@@ -85,10 +87,15 @@ func TestAuditExportAndVerify(t *testing.T) {
 		t.Errorf("verify without a key looks like a pass: %s", out)
 	}
 	code, out, _ = stele(t, "audit", "verify", file, "--key", key, "-o", "json")
-	var report struct{ Size int }
-	if err := json.Unmarshal([]byte(out), &report); code != exitDone || err != nil || report.Size != 300 {
+	var report struct {
+		Size     int
+		Verified bool
+	}
+	if err := json.Unmarshal([]byte(out), &report); code != exitDone || err != nil || report.Size != 300 || !report.Verified {
 		t.Errorf("-o json: %d, %v, %s", code, err, out)
 	}
+	code, out, _ = stele(t, "audit", "verify", file, "-o", "json")
+	want(t, "-o json without a key", code, exitDone, out, `"verified": false`, `"keyFromFile": true`)
 	other := tlog.NewKey(9, tlog.Origin)
 	code, _, errOut = stele(t, "audit", "verify", file, "--key", other.Public)
 	want(t, "verify with another key", code, exitInvalid, errOut, "not among those that you trust")
@@ -171,6 +178,8 @@ func TestAsOf(t *testing.T) {
 	want(t, "as-of within a switch", code, exitDone, out+errOut, "about to move to "+tlog.Release(2).Name)
 	code, out, errOut = stele(t, "as-of", "shop", "2020-01-01", "--ledger", dir, "--key", key)
 	want(t, "as-of before all", code, exitDone, out+errOut, "knows nothing of this track until then")
+	code, out, errOut = stele(t, "as-of", "shopp", at(18), "--ledger", dir, "--key", key)
+	want(t, "as-of a track that never was", code, exitDone, out+errOut, "no track of this name at any time")
 	code, out, errOut = stele(t, "as-of", "shop", "today", "--ledger", dir, "--key", key)
 	want(t, "as-of no time", code, exitUsage, out+errOut, "is no time")
 	code, out, _ = stele(t, "as-of", "shop", at(18), "--ledger", dir, "--key", key, "-o", "yaml")

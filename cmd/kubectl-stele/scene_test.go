@@ -263,6 +263,15 @@ func TestIntention(t *testing.T) {
 	}
 }
 
+func TestOnItsWay(t *testing.T) {
+	if got := onItsWay(onTrack(nil, rel("a", 1, replaced(0, v1alpha1.OutcomeSuperseded)), rel("b", 2, serving))); got != nil {
+		t.Errorf("%s is on its way", got.Name)
+	}
+	if got := onItsWay(onTrack(nil, rel("a", 1, replaced(0, v1alpha1.OutcomeSuperseded)), rel("b", 2, serving), rel("c", 3, begun))); got == nil || got.Name != releaseID("c") {
+		t.Errorf("got %v, want c", got)
+	}
+}
+
 // A status of before the last change does not look as if all were well.
 func TestNotTakenUp(t *testing.T) {
 	track := onTrack(pinnedTo("a")).track
