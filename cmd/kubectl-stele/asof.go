@@ -87,6 +87,8 @@ func (a *asOf) tell(answer asof.Answer, report *evidence.Report) {
 		name = answer.Namespace + "/" + name
 	}
 	switch r := answer.Running; {
+	case !answer.Known:
+		s.linef("%s at %s: the log knows no track of this name at any time", name, answer.Time)
 	case answer.Last == nil:
 		s.linef("%s at %s: the log knows nothing of this track until then", name, answer.Time)
 	case r == nil:

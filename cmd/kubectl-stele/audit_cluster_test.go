@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/test/testkit/tlog"
@@ -90,5 +91,26 @@ func TestLedgerOfTheCluster(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who answers for the log is trusted with nothing: a redirect does not take the auditor's credentials to another server.
+func TestLedgerThatRedirects(t *testing.T) {
+	seen := make(chan string, 10)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header.Get("Authorization") }))
+	defer elsewhere.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }))
+	defer api.Close()
+	log, err := proxied(&rest.Config{Host: api.URL, BearerToken: "of-the-auditor"}, "stele-system")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Read(t.Context(), "checkpoint"); err == nil || !strings.Contains(err.Error(), "302") {
+		t.Errorf("got %v, want the redirect told", err)
+	}
+	select {
+	case got := <-seen:
+		t.Errorf("the redirect was followed, with the credentials %q", got)
+	default:
 	}
 }

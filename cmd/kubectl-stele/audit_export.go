@@ -67,6 +67,9 @@ func (x *auditExport) run(ctx context.Context) error {
 		return err
 	}
 	x.shell.linef("%s: %d entries of %s, %d earlier checkpoints, %d proofs; verified", x.file, done.Size, report.Origin, done.Checkpoints, done.Proofs)
+	if done.Proofs == 0 && x.selects() != nil {
+		x.shell.notef("note: no entry is what --entry, --track and --release (with -n) ask for, so there is no proof of a single entry in the file\n")
+	}
 	if done.OtherKeys > 0 {
 		x.shell.notef("note: %d earlier checkpoints were left out, because none of the keys has signed them; give the earlier key too, with --key, to have them in\n", done.OtherKeys)
 	}

@@ -75,13 +75,17 @@ func (a *auditShow) run(ctx context.Context) error {
 		if !wanted(e) {
 			return
 		}
-		if a.last > 0 && len(out.Entries) == a.last {
-			out.Entries = slices.Delete(out.Entries, 0, 1)
+		// Many at a time: to move the rest for each entry would take longer than the whole log.
+		if a.last > 0 && len(out.Entries)-a.last >= a.last {
+			out.Entries = slices.Delete(out.Entries, 0, len(out.Entries)-a.last)
 		}
 		out.Entries = append(out.Entries, shownEntry{index, entry.ID(e.Key), e})
 	})
 	if err != nil {
 		return err
+	}
+	if a.last > 0 && len(out.Entries) > a.last {
+		out.Entries = out.Entries[len(out.Entries)-a.last:]
 	}
 	out.Origin, out.Size, out.Root, out.SignedBy = report.Origin, report.Size, report.Root, report.SignedBy
 	var rows [][]string

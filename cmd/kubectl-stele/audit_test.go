@@ -66,6 +66,8 @@ func TestAuditExportAndVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	code, out, errOut = stele(t, "audit", "export", "--file", file+"2", "--ledger", dir, "--key", key, "--entry", "5000")
+	want(t, "export of an entry that is not there", code, exitDone, errOut, "no entry is what", "--entry")
 	code, out, errOut = stele(t, "audit", "export", "--file", file, "--ledger", dir, "--key", key)
 	want(t, "export over a file", code, exitUsage, out+errOut, "exists", "--force")
 	code, out, errOut = stele(t, "audit", "export", "--file", file, "--ledger", dir, "--key", ledgerKey.Public, "--force", "--entry", "17", "--release", tlog.Release(3).Name)
@@ -75,17 +77,25 @@ func TestAuditExportAndVerify(t *testing.T) {
 	}
 
 	code, out, errOut = stele(t, "audit", "verify", file, "--key", key)
-	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
+	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "\n  root ", "2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
 	if errOut != "" {
 		t.Errorf("verify warns: %s", errOut)
 	}
-	code, _, errOut = stele(t, "audit", "verify", file)
+	code, out, errOut = stele(t, "audit", "verify", file)
 	want(t, "verify without a key", code, exitDone, errOut, "the key came with the file")
+	if !strings.HasPrefix(out, "NOT PROVED") || strings.Contains(out, "Verified") {
+		t.Errorf("verify without a key looks like a pass: %s", out)
+	}
 	code, out, _ = stele(t, "audit", "verify", file, "--key", key, "-o", "json")
-	var report struct{ Size int }
-	if err := json.Unmarshal([]byte(out), &report); code != exitDone || err != nil || report.Size != 300 {
+	var report struct {
+		Size     int
+		Verified bool
+	}
+	if err := json.Unmarshal([]byte(out), &report); code != exitDone || err != nil || report.Size != 300 || !report.Verified {
 		t.Errorf("-o json: %d, %v, %s", code, err, out)
 	}
+	code, out, _ = stele(t, "audit", "verify", file, "-o", "json")
+	want(t, "-o json without a key", code, exitDone, out, `"verified": false`, `"keyFromFile": true`)
 	other := tlog.NewKey(9, tlog.Origin)
 	code, _, errOut = stele(t, "audit", "verify", file, "--key", other.Public)
 	want(t, "verify with another key", code, exitInvalid, errOut, "not among those that you trust")
@@ -132,7 +142,9 @@ func TestAuditProve(t *testing.T) {
 
 func TestAuditShow(t *testing.T) {
 	dir, key := logDir(t)
-	code, out, errOut := stele(t, "audit", "show", "--ledger", dir, "--key", key, "--release", tlog.Release(2).Name, "--kind", "ReleaseActivated")
+	code, out, errOut := stele(t, "audit", "show", "--ledger", dir, "--key", key, "--last", "9223372036854775807")
+	want(t, "show --last of all", code, exitDone, out+errOut, "300 of 300 entries")
+	code, out, errOut = stele(t, "audit", "show", "--ledger", dir, "--key", key, "--release", tlog.Release(2).Name, "--kind", "ReleaseActivated")
 	want(t, "show", code, exitDone, out+errOut, "INDEX", "16", "ReleaseActivated", tlog.Release(2).Name, "1 of 300 entries; the log verifies")
 	code, out, _ = stele(t, "audit", "show", "--ledger", dir, "--key", key, "--track", "shop", "-n", "shop", "--since", "2026-05-28T21:00:00Z", "--last", "3", "-o", "json")
 	var got shownLog
@@ -161,11 +173,13 @@ func TestAsOf(t *testing.T) {
 	at := func(i int) string { return tlog.Entry(i).Time }
 	// Entry 16 activates release 2, 22 release 3.
 	code, out, errOut := stele(t, "as-of", "shop", at(18), "--ledger", dir, "--key", key)
-	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
+	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", "\n  commit     "+tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
 	code, out, errOut = stele(t, "as-of", "shop", at(15), "--ledger", dir, "--key", key)
 	want(t, "as-of within a switch", code, exitDone, out+errOut, "about to move to "+tlog.Release(2).Name)
 	code, out, errOut = stele(t, "as-of", "shop", "2020-01-01", "--ledger", dir, "--key", key)
 	want(t, "as-of before all", code, exitDone, out+errOut, "knows nothing of this track until then")
+	code, out, errOut = stele(t, "as-of", "shopp", at(18), "--ledger", dir, "--key", key)
+	want(t, "as-of a track that never was", code, exitDone, out+errOut, "no track of this name at any time")
 	code, out, errOut = stele(t, "as-of", "shop", "today", "--ledger", dir, "--key", key)
 	want(t, "as-of no time", code, exitUsage, out+errOut, "is no time")
 	code, out, _ = stele(t, "as-of", "shop", at(18), "--ledger", dir, "--key", key, "-o", "yaml")

@@ -78,7 +78,7 @@ func (v *auditVerify) run(ctx context.Context, path string) error {
 // tell what was found. What does not verify is told on the error output, and by the exit code, in every form of output.
 func (v *auditVerify) tell(r *evidence.Report) error {
 	if !v.out.forPeople() {
-		if err := v.write(v.out, r); err != nil {
+		if err := v.write(v.out, shownReport{r.Verified() && !r.KeyFromFile, r}); err != nil {
 			return err
 		}
 	}
@@ -94,7 +94,12 @@ func (v *auditVerify) tell(r *evidence.Report) error {
 	if !v.out.forPeople() {
 		return nil
 	}
-	v.linef("Verified: %d entries of %s", r.Size, r.Origin)
+	if r.KeyFromFile {
+		// Whoever reads the first line only must not take it for more than it is.
+		v.linef("NOT PROVED, because no --key was given; consistent in itself: %d entries of %s", r.Size, r.Origin)
+	} else {
+		v.linef("Verified: %d entries of %s", r.Size, r.Origin)
+	}
 	if r.Size > 0 {
 		v.linef("  from %s to %s, by the clock of the operator", r.From, r.To)
 	}
@@ -113,6 +118,13 @@ func (v *auditVerify) tell(r *evidence.Report) error {
 		v.notef("warning: the key came with the file, so whoever made the file may have made the key. Compare it, or give the one that you trust with --key\n")
 	}
 	return nil
+}
+
+// shownReport is a report for programs.
+type shownReport struct {
+	// Verified with a key that somebody has given: nothing is wrong, and it is worth something.
+	Verified bool `json:"verified"`
+	*evidence.Report
 }
 
 // proof checks one entry.

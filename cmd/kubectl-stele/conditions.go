@@ -41,6 +41,9 @@ func readiness(conditions []metav1.Condition) string {
 	return "Unknown"
 }
 
+// notTakenUp: what the status says is of before the last change of the spec, such as a pin.
+const notTakenUp = "NotTakenUp"
+
 // notes on a track in words: what is not as usual.
 func notes(t *v1alpha1.ReleaseTrack, active *v1alpha1.ImmutableRelease) []string {
 	out := []string{}
@@ -49,6 +52,9 @@ func notes(t *v1alpha1.ReleaseTrack, active *v1alpha1.ImmutableRelease) []string
 	}
 	if !t.DeletionTimestamp.IsZero() {
 		out = append(out, "Deleting")
+	}
+	if seen := t.Status.ObservedGeneration; 0 < seen && seen < t.Generation {
+		out = append(out, notTakenUp)
 	}
 	for _, c := range t.Status.Conditions {
 		if isTrue(c) && !normal[c.Type] {

@@ -54,7 +54,10 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 	if (e.user == "") == (len(args) == 0) {
 		return usagef("name entries, or a user with --actor")
 	}
-	ids := entryIDs(args)
+	ids, err := entryIDs(args)
+	if err != nil {
+		return err
+	}
 	if e.user != "" {
 		found, err := e.entriesOf(ctx)
 		if err != nil {
@@ -66,12 +69,15 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 		}
 	}
 	ledger := &v1alpha1.AuditLedger{}
-	err := e.api.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, ledger)
+	err = e.api.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, ledger)
 	if apierrors.IsNotFound(err) && !isMissingResource(err) {
 		return exitf(exitFailed, "there is no AuditLedger in this cluster. The operator makes it when it begins to lead; does it run? kubectl -n %s get pods", *e.operator)
 	}
 	if err != nil {
 		return e.role(err, ledger)
+	}
+	if len(ids) > maxErased && !e.wait {
+		return usagef("%d entries take several wishes, one after the other: leave --wait=false out", len(ids))
 	}
 	for batch := range slices.Chunk(ids, maxErased) {
 		var err error
@@ -80,24 +86,35 @@ func (e *erasing) erase(ctx context.Context, args []string) error {
 		}
 	}
 	if e.dryRun == dryRunNone && e.wait {
-		e.say("Done. The log is as it was; entries of kind ActorErased say what was done.")
+		e.say("Done. The log is as it was; entries of kind ActorErased say what was erased. Of an entry that names nobody, or was erased before, there is none, "+
+			"and an event of the AuditLedger says so (%s).", nothingToErase)
 	}
 	return e.show(ledger, v1alpha1.AuditLedgerKind, "auditledger.stele.dev/")
 }
 
-// entryIDs are the ids of entries that were named by id or key.
-func entryIDs(words []string) []string {
+// keyForm is the key of an entry: uid, run, step.
+var keyForm = regexp.MustCompile(`^[^/\s]+/[0-9]+/[^/\s]+$`)
+
+// nothingToErase is the reason of the operator's event.
+const nothingToErase = "NothingToErase"
+
+// entryIDs are the ids of entries that were named by id or key. Everything else is refused: an index, say, would erase nothing and look done.
+func entryIDs(words []string) ([]string, error) {
 	var out []string
 	for _, word := range words {
 		id := bareName(strings.ToLower(word))
-		if id = strings.TrimPrefix(id, entry.ActorPrefix); !idForm.MatchString(id) {
+		switch id = strings.TrimPrefix(id, entry.ActorPrefix); {
+		case idForm.MatchString(id):
+		case keyForm.MatchString(word):
 			id = entry.ID(word)
+		default:
+			return nil, usagef("%s is neither the key nor the id of an entry (uid/run/step, or 32 hex). Nothing was erased. kubectl stele audit show -o wide lists keys, -o json ids too", safe(word))
 		}
 		if !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // entriesOf lists the entries that a user stands behind. It reads who acted in all of them, and says no other name.

@@ -19,10 +19,19 @@ type verdict struct {
 	done string
 	// failed says why it will not be done; nil: it may.
 	failed error
+	// unseen: the operator has shown nothing of what was asked for yet.
+	unseen bool
 }
 
 func goingOn(format string, args ...any) verdict {
 	return verdict{lines: []string{fmt.Sprintf(format, args...)}}
+}
+
+// unseen is what is said as long as the operator has shown nothing.
+func unseen(format string, args ...any) verdict {
+	v := goingOn(format, args...)
+	v.unseen = true
+	return v
 }
 
 // notSeen is said until the operator has taken up what was asked for.
@@ -71,7 +80,7 @@ func (a toRun) wish(s scene) (verdict, bool) {
 	case a.field != "" && is != a.release:
 		return verdict{failed: exitf(exitRefused, "somebody else has changed spec.%s meanwhile: it is %s now, and was %s", a.field, orNone(is), a.release)}, true
 	case s.track.Status.ObservedGeneration < a.generation:
-		return goingOn(notSeen), true
+		return unseen(notSeen), true
 	}
 	return verdict{}, false
 }

@@ -215,7 +215,7 @@ func TestProgressSaysWhatIsNewOnce(t *testing.T) {
 	shell, out := testShell()
 	a := &acting{shell: shell, output: &output{}}
 	p := &progress{acting: a, began: shell.now()}
-	p.tell(goingOn(notSeen))
+	p.tell(unseen(notSeen))
 	p.tell(goingOn("one"))
 	p.tell(goingOn("one"))
 	p.tell(verdict{lines: []string{"one", "two \x1b[2J\nand more"}})
@@ -227,10 +227,24 @@ func TestProgressSaysWhatIsNewOnce(t *testing.T) {
 	}
 	p = &progress{acting: a, began: shell.now().Add(-10 * time.Second)}
 	out.Reset()
-	p.tell(goingOn(notSeen))
+	p.tell(unseen(notSeen))
 	p.silent()
 	if got := out.String(); !strings.Contains(got, "10s") || !strings.Contains(got, "kubectl -n stele-system get pods") {
 		t.Errorf("it does not say where to look: %q", got)
+	}
+	for name, v := range map[string]verdict{
+		"restart": restarted(onTrack(func(t *v1alpha1.ReleaseTrack) { t.Annotations = map[string]string{v1alpha1.RestartAnnotation: "x"} }, rel("a", 1, serving)), "x"),
+		"reconcile": looked(onTrack(func(t *v1alpha1.ReleaseTrack) {
+			t.Annotations = map[string]string{v1alpha1.ReconcileRequestAnnotation: "x"}
+		}), "", "x"),
+	} {
+		p = &progress{acting: a, began: shell.now()}
+		out.Reset()
+		p.tell(v)
+		p.silent()
+		if got := out.String() + p.last(); strings.Count(got, "kubectl -n stele-system get pods") != 2 {
+			t.Errorf("%s: it does not say where to look: %q", name, got)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -110,7 +111,9 @@ func (f *ledgerFlags) openCluster(ctx context.Context, o *opened) error {
 		return err
 	}
 	var ledger v1alpha1.AuditLedger
-	if err := c.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, &ledger); err != nil {
+	if err := c.Get(ctx, client.ObjectKey{Name: v1alpha1.AuditLedgerName}, &ledger); apierrors.IsNotFound(err) && !isMissingResource(err) {
+		return exitf(exitFailed, "there is no AuditLedger, which has the key of the log. The operator makes it: does it run? kubectl -n %s get pods", *f.operatorNamespace)
+	} else if err != nil {
 		return fmt.Errorf("read the AuditLedger, which has the key of the log: %w", err)
 	}
 	if len(o.keys) == 0 {
@@ -138,6 +141,11 @@ func proxied(config *rest.Config, namespace string) (source.HTTP, error) {
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return source.HTTP{}, err
+	}
+	// What the log answers comes through the API server as it is. A redirect would take the credentials of who reads along, to wherever it points.
+	transport.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if transport.Timeout == 0 {
+		transport.Timeout = ledgerTimeout
 	}
 	return source.HTTP{Client: transport, Base: base.JoinPath("api/v1/namespaces", namespace, "services", ledgerService, "proxy")}, nil
 }
@@ -239,7 +247,7 @@ func openExport(path string) (*evidence.Archive, func(), error) {
 
 func invalid(format string, args ...any) error { return exitf(exitInvalid, format, args...) }
 
-// linef writes a line to people.
+// linef writes a line to people: one, whatever is in it, with its blanks as they are.
 func (s *shell) linef(format string, args ...any) {
-	s.printf("%s\n", safe(fmt.Sprintf(format, args...)))
+	s.printf("%s\n", strings.NewReplacer("\n", " ", "\t", " ").Replace(safeLines(fmt.Sprintf(format, args...))))
 }

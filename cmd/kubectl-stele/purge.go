@@ -110,7 +110,7 @@ func (p toPurge) judge(s scene) verdict {
 	case release.IsPurged(r):
 		return goingOn("%s never runs again; its archive is being deleted", r.Name)
 	}
-	return goingOn(notSeen)
+	return unseen(notSeen)
 }
 
 func purgedBefore(t *v1alpha1.ReleaseTrack, name string) bool {

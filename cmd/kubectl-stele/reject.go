@@ -55,8 +55,9 @@ func (a *acting) reject(ctx context.Context, word, track string, undo bool) erro
 		a.say("Commit %s is not rejected on track %s. Nothing was changed.", commit, track)
 		return a.showTrack(now)
 	case !undo && has:
+		// Who asks second wants to know, too, whether it is gone.
 		a.say("Commit %s is rejected on track %s already. Nothing was changed.", commit, track)
-		return a.showTrack(now)
+		return a.rejected(ctx, now, commit, undo)
 	case !undo && len(now.Spec.Rejected) >= maxRejected:
 		return exitf(exitRefused, "track %s rejects %d commits, and more is not possible. Take one out that cannot come back: %s", track, maxRejected,
 			a.command("reject %s -t %s --undo", now.Spec.Rejected[0], track))
@@ -77,9 +78,14 @@ func (a *acting) reject(ctx context.Context, word, track string, undo bool) erro
 	if now, err = ask(ctx, a, now, nothingElse, edit); err != nil {
 		return err
 	}
+	return a.rejected(ctx, now, commit, undo)
+}
+
+// rejected follows what becomes of a commit.
+func (a *acting) rejected(ctx context.Context, now *v1alpha1.ReleaseTrack, commit string, undo bool) error {
 	if a.wait && a.dryRun == dryRunNone {
 		generation := now.Generation
-		err := a.until(ctx, track, func(s scene) verdict { return rejectedNow(s, generation, commit, undo) }, "The wish stays, and the operator goes on.")
+		err := a.until(ctx, now.Name, func(s scene) verdict { return rejectedNow(s, generation, commit, undo) }, "The wish stays, and the operator goes on.")
 		if err != nil {
 			return err
 		}
@@ -146,7 +152,7 @@ func consequence(before, after scene, commit string) string {
 func rejectedNow(s scene, generation int64, commit string, undo bool) verdict {
 	t := s.track
 	if t.Status.ObservedGeneration < generation {
-		return goingOn(notSeen)
+		return unseen(notSeen)
 	}
 	if undo {
 		return verdict{done: fmt.Sprintf("Commit %s can run again when it is wanted.", commit)}

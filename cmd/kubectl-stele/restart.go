@@ -86,7 +86,7 @@ func restarted(s scene, value string) verdict {
 	}
 	answered := s.track.Status.LastHandledRestartAt == value
 	if !answered && active.Status.Restart != value {
-		return goingOn("waiting for the new run of %s to begin", active.Name)
+		return unseen("waiting for the new run of %s to begin", active.Name)
 	}
 	if active.Status.Restart != value { // a commit has come instead, or one that failed
 		return verdict{failed: exitf(exitFailed, "the restart was answered by another release; %s takes the traffic: %s", active.Name, orElse(healthOf(active), state(active)))}
@@ -164,7 +164,7 @@ func looked(s scene, uid types.UID, value string) verdict {
 	case t.Status.LastHandledReconcileAt != value && t.Annotations[v1alpha1.ReconcileRequestAnnotation] != value:
 		return verdict{failed: exitf(exitRefused, "somebody else has asked for another look meanwhile")}
 	case t.Status.LastHandledReconcileAt != value:
-		return goingOn("the operator looks at Git")
+		return unseen("waiting until the operator looks at Git")
 	}
 	if c := apimeta.FindStatusCondition(t.Status.Conditions, v1alpha1.SourceFetchedCondition); c == nil || c.Status != "True" {
 		why := "the look did not succeed"

@@ -98,7 +98,7 @@ func afterwards(s scene) string {
 func resumed(s scene, generation int64) verdict {
 	t := s.track
 	if t.Status.ObservedGeneration < generation {
-		return goingOn(notSeen)
+		return unseen(notSeen)
 	}
 	target := s.named(t.Status.TargetRelease)
 	switch {
@@ -149,7 +149,7 @@ func (a *acting) suspend(ctx context.Context, track string) error {
 // suspended judges whether the operator knows of it, and tells what it finishes.
 func suspended(s scene, generation int64) verdict {
 	if s.track.Status.ObservedGeneration < generation {
-		return goingOn(notSeen)
+		return unseen(notSeen)
 	}
 	text := fmt.Sprintf("Track %s looks for no new commits.", s.track.Name)
 	for _, r := range s.releases {

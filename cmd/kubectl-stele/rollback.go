@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +66,9 @@ func (a *acting) rollback(ctx context.Context, track, to string) error {
 		}
 	} else {
 		a.say("Track %s: %s%s", s.track.Name, intention(active, r), a.dry())
+		if other := onItsWay(s); to == "" && active != nil && other != nil && other != r && active != r {
+			a.say("%s, which is on its way, is ended too. To end only that, and keep what runs: %s", of(other), a.command("rollback %s --to %s", s.track.Name, active.Name))
+		}
 		pinned, err = ask(ctx, a, s.track, wishes, func(t *v1alpha1.ReleaseTrack) { t.Spec.Pin = r.Name })
 		if err != nil {
 			return err
@@ -118,7 +122,11 @@ func toPin(s scene, to string) (*v1alpha1.ImmutableRelease, error) {
 // intention says what is about to be done.
 func intention(active, r *v1alpha1.ImmutableRelease) string {
 	never := ""
-	if r.Status.Times.Activated == nil {
+	switch {
+	case r.Status.ActiveRun > 0:
+	case release.IsFailed(r):
+		never = fmt.Sprintf("; careful: its last run has failed (%s)", safe(orElse(healthOf(r), state(r))))
+	case r.Status.Times.Activated == nil:
 		never = "; it has never taken the traffic"
 	}
 	switch {
@@ -130,6 +138,16 @@ func intention(active, r *v1alpha1.ImmutableRelease) string {
 		return fmt.Sprintf("back from %s to %s%s", of(active), of(r), never)
 	}
 	return fmt.Sprintf("from %s to the newer %s%s", of(active), of(r), never)
+}
+
+// onItsWay is the release that is about to replace the active one; nil: none.
+func onItsWay(s scene) *v1alpha1.ImmutableRelease {
+	for _, r := range slices.Backward(s.releases) {
+		if release.IsStaging(r) && r.Status.ActiveRun == 0 {
+			return r
+		}
+	}
+	return nil
 }
 
 // since says since when the operator knows of the pin.

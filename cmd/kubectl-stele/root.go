@@ -78,7 +78,8 @@ func newRoot(s *shell) *cobra.Command {
 		Long: "See what runs and what waits, go back to an earlier release, and prove to anybody what happened.\n\n" +
 			"A track follows a path of a Git repository. Every commit that changes the path becomes a release. One release of a track runs.",
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: s.called},
-		Example: "  kubectl stele status                  # what runs in this namespace, and what waits and why\n" +
+		Example: "  kubectl stele rollback shop           # what runs is bad: back to the last good release\n" +
+			"  kubectl stele status                  # what runs in this namespace, and what waits and why\n" +
 			"  kubectl stele releases shop           # the history of a track\n" +
 			"  kubectl stele show shop-0ec84d9953    # one release, with all that is known of it",
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // completion.go has more

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,41 @@ func TestConsequence(t *testing.T) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
+	}
+}
+
+func TestIntention(t *testing.T) {
+	failed := func(r *v1alpha1.ImmutableRelease) {
+		replaced(0, v1alpha1.OutcomeProgressDeadlineExceeded)(r)
+		r.Status.Conditions = append(r.Status.Conditions, says(v1alpha1.HealthyCondition, false, "Failed", "web \x1b[2J crashes"))
+	}
+	got := intention(rel("b", 2, serving), rel("a", 1, failed))
+	if !strings.Contains(got, "careful") || !strings.Contains(got, `web \x1b[2J crashes`) {
+		t.Errorf("nothing is said of the run that has failed: %q", got)
+	}
+	if got := intention(rel("b", 2, serving), rel("a", 1, replaced(0, v1alpha1.OutcomeSuperseded))); strings.Contains(got, "careful") {
+		t.Error(got)
+	}
+}
+
+func TestOnItsWay(t *testing.T) {
+	if got := onItsWay(onTrack(nil, rel("a", 1, replaced(0, v1alpha1.OutcomeSuperseded)), rel("b", 2, serving))); got != nil {
+		t.Errorf("%s is on its way", got.Name)
+	}
+	if got := onItsWay(onTrack(nil, rel("a", 1, replaced(0, v1alpha1.OutcomeSuperseded)), rel("b", 2, serving), rel("c", 3, begun))); got == nil || got.Name != releaseID("c") {
+		t.Errorf("got %v, want c", got)
+	}
+}
+
+// A status of before the last change does not look as if all were well.
+func TestNotTakenUp(t *testing.T) {
+	track := onTrack(pinnedTo("a")).track
+	if got := notes(track, nil); len(got) > 0 {
+		t.Errorf("notes of a track that was looked at: %q", got)
+	}
+	track.Generation++
+	if got := notes(track, nil); !slices.Contains(got, notTakenUp) {
+		t.Errorf("a pin that the operator does not know of yet is not noted: %q", got)
 	}
 }
 

@@ -94,7 +94,7 @@ func init() {
 		cmd := &cobra.Command{
 			Use: "status [TRACK]", GroupID: groupSee, Short: "Show what runs, since when, and what waits and why",
 			Long: "Show what runs, since when, and what waits and why: all tracks of a namespace, or one in more words.\n\n" +
-				"NOTES tell what is not as usual: Suspended, Pinned, Drifted, HistoryRewritten, Unprotected (the admission policies are not in force), reasons of Git.",
+				"NOTES tell what is not as usual: Suspended, NotTakenUp (the operator has not looked at the last change of the track yet), Pinned, Drifted, HistoryRewritten, Unprotected (the admission policies are not in force), reasons of Git.",
 			Example: "  kubectl stele status             # the tracks of this namespace\n" +
 				"  kubectl stele status -A          # of all namespaces\n" +
 				"  kubectl stele status shop        # one, in more words\n" +
@@ -383,6 +383,9 @@ func (c *statusCommand) tell(t *v1alpha1.ReleaseTrack, view *statusView) error {
 		p.line(title, "%s (%s%s): %s", w.Name, w.Phase, c.since(", since ", w.Since), c.named(w.Message))
 	}
 	p.line("Notes", "%s", strings.Join(v.Notes, ", "))
+	if slices.Contains(v.Notes, notTakenUp) {
+		p.line("", "the operator has not looked at the last change of this track yet.%s", doesItRun)
+	}
 	if v.Pin != "" {
 		p.line("Pinned to", "%s%s; new commits wait until: kubectl stele resume %s", v.Pin, c.pinnedSince(t), v.Name)
 	}

@@ -10,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+const doesItRun = " Does it run? kubectl -n " + operatorIn + " get pods"
+
 // silence is how long the operator may take to show that it has seen a wish before people are told to look at it.
 const silence = 10 * time.Second
 
@@ -46,8 +48,9 @@ type progress struct {
 	*acting
 	began time.Time
 
-	mu    sync.Mutex
-	lines []string
+	mu     sync.Mutex
+	lines  []string
+	unseen bool
 }
 
 func (p *progress) tell(v verdict) {
@@ -58,6 +61,7 @@ func (p *progress) tell(v verdict) {
 			p.line(line)
 		}
 	}
+	p.unseen = v.unseen
 	if p.lines = v.lines; v.done != "" {
 		p.line(v.done)
 	}
@@ -71,13 +75,17 @@ func (p *progress) line(text string) {
 func (p *progress) silent() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.lines) == 0 || slices.Contains(p.lines, notSeen) {
-		p.line(notSeen + ". Does it run? kubectl -n " + operatorIn + " get pods")
+	if len(p.lines) == 0 || p.unseen {
+		p.line(notSeen + "." + doesItRun)
 	}
 }
 
 func (p *progress) last() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return safe(strings.Join(p.lines, "; "))
+	text := safe(strings.Join(p.lines, "; "))
+	if p.unseen {
+		text += ". The operator has shown nothing of it." + doesItRun
+	}
+	return text
 }

@@ -29,6 +29,8 @@ type Answer struct {
 	Namespace string `json:"namespace"`
 	Track     string `json:"track"`
 	Time      string `json:"time"`
+	// Known: the log has an entry of the track, of this time or another.
+	Known bool `json:"known"`
 	// Running is what served. Nil: nothing that the ledger knows of.
 	Running *Run `json:"running,omitempty"`
 	// Switching is the release that traffic was about to move to: between the intent and the outcome the ledger cannot say which of the two served.
@@ -158,7 +160,7 @@ func (f *Fold) Answer() (Answer, error) {
 		return a, fmt.Errorf("there are tracks named %s in %d namespaces; say which one with -n", f.Track, len(f.others))
 	}
 	for namespace := range f.others {
-		a.Namespace = namespace
+		a.Namespace, a.Known = namespace, true
 	}
 	if a.Switching != nil {
 		a.Notes = append(a.Notes, "traffic was about to move at this time; the ledger says when that began and when it was done, and not what served in between")

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stele-dev/stele/internal/ledger/evidence"
@@ -69,5 +71,26 @@ func TestFixtures(t *testing.T) {
 				t.Errorf("without a key: %+v", got)
 			}
 		})
+	}
+}
+
+// What people read first is vouched for by nothing: a README that somebody else has written is told of, and a missing one refused.
+func TestReadmeIsVouchedForByNothing(t *testing.T) {
+	whole := export(t, story(20))
+	if r := verify(t, whole, evidence.Options{Keys: trusted(t, testKey)}); !r.Verified() || len(r.Notes) > 0 {
+		t.Fatalf("notes %q, findings %v", r.Notes, r.Findings)
+	}
+	members := unpack(whole)
+	for i := range members {
+		if members[i].name == "README.md" {
+			members[i].data = append(members[i].data, "Nothing ran on 3 March.\n"...)
+		}
+	}
+	if r := verify(t, pack(resum(members)), evidence.Options{Keys: trusted(t, testKey)}); !r.Verified() || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "README.md") {
+		t.Errorf("notes %q, findings %v", r.Notes, r.Findings)
+	}
+	members = slices.DeleteFunc(members, func(m member) bool { return m.name == "README.md" })
+	if r := verify(t, pack(resum(members)), evidence.Options{Keys: trusted(t, testKey)}); r.Verified() {
+		t.Error("an export without README.md verifies")
 	}
 }

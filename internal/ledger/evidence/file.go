@@ -123,7 +123,7 @@ func contains(keys []Key, key Key) bool {
 }
 
 // belong lets no file be there that nothing is said of: somebody may take it for evidence.
-func (f *file) belong(context.Context) error {
+func (f *file) belong(ctx context.Context) error {
 	fixed := map[string]bool{readmeFile: true, sumsFile: true, entriesFile: true, layout.CheckpointPath: true}
 	for path := range logFiles(f.checkpoint.Size) {
 		fixed[path] = true
@@ -142,10 +142,20 @@ func (f *file) belong(context.Context) error {
 			f.finding(name, "it does not belong into an export of %d entries", f.checkpoint.Size)
 		}
 	}
+	f.foreword(ctx)
 	if checkpoints > maxCheckpoints || proofs > maxProofs {
 		return fmt.Errorf("%d checkpoints and %d proofs, and at most %d and %d are allowed", checkpoints, proofs, maxCheckpoints, maxProofs)
 	}
 	return nil
+}
+
+// foreword: the README is the one file that nothing vouches for, and the first that people read. That of another version is no fault.
+func (f *file) foreword(ctx context.Context) {
+	if raw, err := f.Read(ctx, readmeFile); err != nil {
+		f.finding(readmeFile, "it is missing, or too long")
+	} else if string(raw) != readme {
+		f.report.Notes = append(f.report.Notes, readmeFile+" is not the one that this version writes: whoever packed the file may have written it, and nothing that it says is proved")
+	}
 }
 
 // sums compares every file with the list of their hashes. This finds what was damaged on the way; whoever means harm writes the list anew.
