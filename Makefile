@@ -31,8 +31,8 @@ help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: bin/stele ## Tell the main story on an embedded cluster, with a real Git server.
-	go run ./hack/demo --operator bin/stele
+demo: build ## Tell the main story on an embedded cluster, with a real Git server.
+	go run ./hack/demo --operator bin/stele --plugin bin/kubectl-stele
 
 .PHONY: demo-down
 demo-down: ## Stop everything that the demo left running.
