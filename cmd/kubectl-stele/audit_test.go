@@ -75,7 +75,7 @@ func TestAuditExportAndVerify(t *testing.T) {
 	}
 
 	code, out, errOut = stele(t, "audit", "verify", file, "--key", key)
-	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
+	want(t, "verify", code, exitDone, out, "Verified: 300 entries", "\n  root ", "\n  2 earlier checkpoints", "7 proofs", "signed by "+tlog.Origin, "no outcome yet: entry 299")
 	if errOut != "" {
 		t.Errorf("verify warns: %s", errOut)
 	}
@@ -161,7 +161,7 @@ func TestAsOf(t *testing.T) {
 	at := func(i int) string { return tlog.Entry(i).Time }
 	// Entry 16 activates release 2, 22 release 3.
 	code, out, errOut := stele(t, "as-of", "shop", at(18), "--ledger", dir, "--key", key)
-	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
+	want(t, "as-of", code, exitDone, out+errOut, tlog.Release(2).Name+", run 1", "\n  commit     "+tlog.Release(2).Commit, "SHA256:test", "(entry 16)", "(entry 22, ReleaseActivated)", "300 entries of "+tlog.Origin)
 	code, out, errOut = stele(t, "as-of", "shop", at(15), "--ledger", dir, "--key", key)
 	want(t, "as-of within a switch", code, exitDone, out+errOut, "about to move to "+tlog.Release(2).Name)
 	code, out, errOut = stele(t, "as-of", "shop", "2020-01-01", "--ledger", dir, "--key", key)

@@ -239,7 +239,7 @@ func openExport(path string) (*evidence.Archive, func(), error) {
 
 func invalid(format string, args ...any) error { return exitf(exitInvalid, format, args...) }
 
-// linef writes a line to people.
+// linef writes a line to people. Spaces stay: they set off what belongs to the line before, and are part of an entry.
 func (s *shell) linef(format string, args ...any) {
-	s.printf("%s\n", safe(fmt.Sprintf(format, args...)))
+	s.printf("%s\n", strings.NewReplacer("\n", " ", "\t", " ").Replace(safeLines(fmt.Sprintf(format, args...))))
 }
