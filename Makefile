@@ -157,7 +157,9 @@ uninstall: ## Remove the CRDs; workloads stay.
 .PHONY: run
 run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONFIG as above); RUN_ARGS: more flags, see docs/install.md.
 	@$(NEED_CLUSTER)
-	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console \
+	@# Each cluster has a log of its own, which it knows again.
+	ledger=$(CLUSTER_DIR)/.ledger/$$(KUBECONFIG=$(KUBECONFIG) $(KUBECTL) get namespace kube-system -o jsonpath='{.metadata.uid}'); \
+	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console --ledger-path "$$ledger" \
 	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 --allow-loopback $(RUN_ARGS)
 
 .PHONY: deploy
