@@ -31,8 +31,8 @@ help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z0-9_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: bin/stele ## Tell the main story on an embedded cluster, with a real Git server.
-	go run ./hack/demo --operator bin/stele
+demo: build ## Tell the main story on an embedded cluster, with a real Git server.
+	go run ./hack/demo --operator bin/stele --plugin bin/kubectl-stele
 
 .PHONY: demo-down
 demo-down: ## Stop everything that the demo left running.
@@ -157,7 +157,9 @@ uninstall: ## Remove the CRDs; workloads stay.
 .PHONY: run
 run: bin/stele ## Run the operator from source in the foreground (NAME, KUBECONFIG as above); RUN_ARGS: more flags, see docs/install.md.
 	@$(NEED_CLUSTER)
-	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console \
+	@# Each cluster has a log of its own, which it knows again.
+	ledger=$(CLUSTER_DIR)/.ledger/$$(KUBECONFIG=$(KUBECONFIG) $(KUBECTL) get namespace kube-system -o jsonpath='{.metadata.uid}'); \
+	KUBECONFIG=$(KUBECONFIG) bin/stele --namespace stele-system --create-namespace --log-encoding console --ledger-path "$$ledger" \
 	  --metrics-addr 127.0.0.1:8080 --health-addr 127.0.0.1:9440 --allow-loopback $(RUN_ARGS)
 
 .PHONY: deploy

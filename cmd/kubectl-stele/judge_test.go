@@ -162,8 +162,10 @@ func TestWhatIsSaidOfTheRest(t *testing.T) {
 		"a restart waits for its run": {restarted(onTrack(restarting("x", ""), rel("a", 1, serving)), "x"), judged{line: "waiting for the new run"}},
 		"a restart is under way":      {restarted(onTrack(restarting("x", ""), rel("a", 1, serving, answers(2, "x"))), "x"), judged{line: "run 2"}},
 		"a restart is done":           {restarted(onTrack(restarting("x", "x"), rel("a", 1, serving, answers(1, "x"))), "x"), judged{done: "takes the traffic"}},
-		"a restart has failed":        {restarted(onTrack(both(restarting("x", ""), stuck("RestartFailed", "web")), rel("a", 1, serving, answers(2, "x"))), "x"), judged{failed: "the old one serves on", code: exitFailed}},
-		"another restart":             {restarted(onTrack(restarting("y", ""), rel("a", 1, serving)), "x"), judged{failed: "somebody else", code: exitRefused}},
+		"a restart is under way, and the newest commit has failed before": {restarted(onTrack(both(restarting("x", ""), stuck("ReleaseFailed", "another")),
+			rel("a", 1, serving, answers(2, "x"))), "x"), judged{line: "run 2"}},
+		"a restart has failed": {restarted(onTrack(both(restarting("x", ""), stuck("RestartFailed", "web")), rel("a", 1, serving, answers(2, "x"))), "x"), judged{failed: "the old one serves on", code: exitFailed}},
+		"another restart":      {restarted(onTrack(restarting("y", ""), rel("a", 1, serving)), "x"), judged{failed: "somebody else", code: exitRefused}},
 
 		"a look is under way":    {looked(onTrack(looking("x", "w", fetched), rel("b", 2, serving)), "", "x"), judged{line: "looks at Git"}},
 		"a look has found":       {looked(onTrack(looking("x", "x", fetched), rel("b", 2, serving)), "", "x"), judged{done: "main@sha1:bbbb"}},

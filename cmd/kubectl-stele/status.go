@@ -282,6 +282,9 @@ func (s *shell) ledger(ctx context.Context, c client.Client) (*ledgerView, error
 	out := &ledgerView{Size: l.Status.Size, Backlog: l.Status.Backlog, Ready: find(l.Status.Conditions, v1alpha1.ReadyCondition).Status, Problems: []conditionView{}}
 	if out.Ready == "" {
 		out.Ready = metav1.ConditionUnknown
+		out.Problems = append(out.Problems, conditionView{Status: metav1.ConditionUnknown, Reason: "NotStarted", Since: l.CreationTimestamp,
+			Message: "nothing has written it yet, and entries wait; when they have waited for " + l.Spec.BacklogDeadline.Duration.String() + ", new commits wait too. " +
+				"Does the pod of StatefulSet stele-ledger run, and has its claim a volume?"})
 	}
 	seen := map[string]bool{}
 	for _, c := range l.Status.Conditions {

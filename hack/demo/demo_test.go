@@ -106,6 +106,38 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+func TestHanging(t *testing.T) {
+	long := "   2s  " + strings.Repeat("word ", 40) + strings.Repeat("x", 150)
+	for _, line := range strings.Split(hanging(long), "\n") {
+		if !strings.HasPrefix(line, "   ") || len(line) > width && strings.Contains(strings.TrimSpace(line), " ") {
+			t.Errorf("too wide, or not below its beginning: %q", line)
+		}
+	}
+	for _, short := range []string{"", "   ", "NAME   STATUS", strings.Repeat(" ", 300)} {
+		if got := hanging(short); got != short {
+			t.Errorf("%q became %q", short, got)
+		}
+	}
+}
+
+func TestForgeKeepsTheLengthAndRefusesNothing(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	if err := os.WriteFile(from, []byte("shop-1 shop-1 shop-2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := forge(from, to, "shop-1", "shop-3"); err != nil {
+		t.Fatal(err)
+	}
+	if data, _ := os.ReadFile(to); string(data) != "shop-3 shop-3 shop-2" {
+		t.Errorf("the forged file holds %q", data)
+	}
+	for _, c := range [][2]string{{"shop-9", "shop-1"}, {"shop-1", "shop-10"}} {
+		if err := forge(from, to, c[0], c[1]); err == nil {
+			t.Errorf("%s was made %s", c[0], c[1])
+		}
+	}
+}
+
 func TestQuotedIsUnderstoodByAShell(t *testing.T) {
 	args := []string{"-n", "shop", `{"spec":{"pin":null}}`, "it's", `a\.b`, "", "a b"}
 	out, err := exec.CommandContext(t.Context(), "sh", "-c", "printf '%s|' "+quoted(args)).Output()

@@ -14,7 +14,7 @@ import (
 const grace = 25 * time.Second
 
 // processes that the demo starts, by the names of their pid files.
-var processes = []string{operatorProcess, gitProcess}
+var processes = []string{operatorProcess, ledgerProcess, gitProcess}
 
 // down stops exactly what the demo started. Where nothing runs there is nothing to do.
 func down(f files, out io.Writer) error {
@@ -23,7 +23,7 @@ func down(f files, out io.Writer) error {
 	case err != nil:
 		return err
 	case found:
-		_, _ = fmt.Fprintln(out, "The demo is stopped: operator, Git server and cluster.")
+		_, _ = fmt.Fprintln(out, "The demo is stopped: operator, writer of the audit log, Git server and cluster.")
 	default:
 		_, _ = fmt.Fprintln(out, "Nothing of the demo runs.")
 	}

@@ -32,12 +32,17 @@ func (f files) in(name ...string) string {
 	return filepath.Join(append([]string{f.state}, name...)...)
 }
 
-// operatorLog and gitLog are where the two processes write; clone is the demo's clone of the shop.
+// operatorLog, ledgerLog and gitLog are where the processes write; clone is the demo's clone of the shop, plugins has the plugin of kubectl.
 func (f files) operatorLog() string { return f.in("operator.log") }
+func (f files) ledgerLog() string   { return f.in("ledger.log") }
 func (f files) gitLog() string      { return f.in("git.log") }
+func (f files) plugins() string     { return f.in("bin") }
 func (f files) clone() string       { return f.in("shop") }
 func (f files) kubeconfig() string  { return filepath.Join(f.cluster, "kubeconfig") }
 func (f files) kubectl() string     { return filepath.Join(f.cluster, "bin", "kubectl") }
+
+// path is what PATH begins with for kubectl and its plugin.
+func (f files) path() string { return filepath.Join(f.cluster, "bin") + ":" + f.plugins() }
 
 // locked keeps two demos of one checkout from working at the same time. The lock goes with the process that holds it.
 func locked(f files, work func() error) error {

@@ -72,11 +72,7 @@ func (g gitServer) start(ctx context.Context) (string, error) {
 	}
 	// A copy, because the file that `go run` has built goes when the demo ends.
 	program := g.files.in("demo")
-	data, err := os.ReadFile(self)
-	if err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(program, data, 0o755); err != nil {
+	if err := copyProgram(self, program); err != nil {
 		return "", err
 	}
 	p, err := launch(g.files, gitProcess, g.files.gitLog(), nil, program, "serve")

@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-const usage = `usage: demo --operator FILE   tell the story; FILE is the operator's binary
-       demo down              stop everything that it left running
-       demo git stop|start    stop the Git server, or start it again
+const usage = `usage: demo --operator FILE --plugin FILE   tell the story; FILE: the binaries of the operator and of the plugin of kubectl
+       demo down                            stop everything that it left running
+       demo git stop|start                  stop the Git server, or start it again
 `
 
 var errUsage = errors.New("wrong arguments")
@@ -52,9 +52,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	operator := flags.String("operator", "", "the operator's binary")
-	if err := flags.Parse(args); err != nil || *operator == "" || flags.NArg() > 0 {
+	var b binaries
+	flags.StringVar(&b.operator, "operator", "", "the operator's binary")
+	flags.StringVar(&b.plugin, "plugin", "", "the binary of the plugin of kubectl")
+	if err := flags.Parse(args); err != nil || b.operator == "" || b.plugin == "" || flags.NArg() > 0 {
 		return errUsage
 	}
-	return locked(files, func() error { return tellStory(ctx, files, *operator, out) })
+	return locked(files, func() error { return tellStory(ctx, files, b, out) })
 }

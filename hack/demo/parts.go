@@ -187,23 +187,21 @@ func (s *story) rollBack(ctx context.Context) error {
 	} else {
 		return fmt.Errorf("the Git server answers although it was stopped")
 	}
-	s.t.say("One field rolls back, and holds until it is removed, whatever is pushed meanwhile. Who asks for it must say so, and may not " +
-		"be somebody else:")
-	patch := testkit.Signed(fmt.Sprintf(`{"spec":{"pin":"%s"}}`, s.releases[0]))
-	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", patch}
-	s.t.command("kubectl %s", quoted(args))
-	w, err := s.move(ctx, s.releases[0], s.releases[1], args)
+	s.t.say("One command rolls back to the last good release. It writes one field of the track (spec.pin), which holds until it is removed, " +
+		"whatever is pushed meanwhile, and who asks for it.")
+	began := time.Now()
+	if err := s.stele(ctx, "rollback", track, "-n", namespace); err != nil {
+		return err
+	}
+	live, err := s.moved(ctx, began, s.releases[0], s.releases[1])
 	if err != nil {
 		return err
 	}
-	live, err := s.sinceBegin(ctx, w, s.releases[0])
-	if err != nil {
-		return err
-	}
+	s.rolledBack = time.Now()
 	if err := s.showTraffic(ctx); err != nil {
 		return err
 	}
-	s.t.result("Commit 1 is back, %s after the pin, from its archive in the cluster: a second run of the same release, with new objects.", seconds(live))
+	s.t.result("Commit 1 is back after %s, from its archive in the cluster: a second run of the same release, with new objects.", seconds(live))
 	return nil
 }
 
@@ -214,38 +212,36 @@ func (s *story) unpin(ctx context.Context) error {
 	if err := (gitServer{s.files}).control(ctx, "start"); err != nil {
 		return err
 	}
-	args := []string{"-n", namespace, "patch", "rtrack", track, "--type", "merge", "-p", testkit.Signed(`{"spec":{"pin":null}}`)}
-	s.t.command("kubectl %s", quoted(args))
-	w, err := s.move(ctx, s.releases[1], s.releases[0], args)
-	if err != nil {
+	began := time.Now()
+	if err := s.stele(ctx, "resume", track, "-n", namespace); err != nil {
 		return err
 	}
-	live, err := s.sinceBegin(ctx, w, s.releases[1])
+	live, err := s.moved(ctx, began, s.releases[1], s.releases[0])
 	if err != nil {
 		return err
 	}
 	if err := s.showMessage(ctx, "rtrack", track, v1alpha1.ReadyCondition); err != nil {
 		return err
 	}
-	s.t.result("Commit 2 takes the traffic again, %s after the pin went.", seconds(live))
+	s.t.result("Commit 2 takes the traffic again, after %s.", seconds(live))
 	return nil
 }
 
-// move runs a kubectl command and tells the table until one release has replaced the other.
-func (s *story) move(ctx context.Context, to, from string, args []string) (*watching, error) {
-	w, err := s.watch(ctx)
+// moved is the time from an act to the moment at which all traffic had moved from one release to the other, whose last pod is gone.
+func (s *story) moved(ctx context.Context, began time.Time, to, from string) (time.Duration, error) {
+	err := testkit.Eventually(ctx, pace, s.reached(map[string]v1alpha1.ReleasePhase{to: v1alpha1.PhaseActive, from: v1alpha1.PhaseRetired}))
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	w.begins()
-	if _, err := s.cluster.Kubectl(ctx, args...); err != nil {
-		return nil, err
-	}
-	return w, w.until(ctx, s.reached(map[string]v1alpha1.ReleasePhase{to: v1alpha1.PhaseActive, from: v1alpha1.PhaseRetired}))
+	return s.since(ctx, began, to)
 }
 
 // sinceBegin is the time from the step's act to the moment at which all traffic had moved to the release.
 func (s *story) sinceBegin(ctx context.Context, w *watching, name string) (time.Duration, error) {
+	return s.since(ctx, w.begin, name)
+}
+
+func (s *story) since(ctx context.Context, began time.Time, name string) (time.Duration, error) {
 	rel, err := s.release(ctx, name)
 	if err != nil {
 		return 0, err
@@ -253,7 +249,7 @@ func (s *story) sinceBegin(ctx context.Context, w *watching, name string) (time.
 	if rel.Status.Times.Activated == nil {
 		return 0, fmt.Errorf("release %s has no time of activation", name)
 	}
-	return rel.Status.Times.Activated.Sub(w.begin), nil
+	return rel.Status.Times.Activated.Sub(began), nil
 }
 
 // removed is done when a release has failed and none of its pods is left.

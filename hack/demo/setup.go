@@ -12,10 +12,16 @@ import (
 	"github.com/stele-dev/stele/test/testkit"
 )
 
-const operatorProcess = "operator"
+const (
+	operatorProcess = "operator"
+	ledgerProcess   = "ledger"
+)
 
-// setUp clears what an earlier demo has left, and starts cluster, Git server and operator.
-func (s *story) setUp(ctx context.Context, operator string) error {
+// binaries are what was built before the demo.
+type binaries struct{ operator, plugin string }
+
+// setUp clears what an earlier demo has left, and starts cluster, Git server, operator and the writer of the audit log.
+func (s *story) setUp(ctx context.Context, b binaries) error {
 	began := time.Now()
 	s.t.say("Stele demo: commits become releases, on a real control plane in this checkout. No container runs: the nodes are fake, " +
 		"all else is real.")
@@ -34,12 +40,18 @@ func (s *story) setUp(ctx context.Context, operator string) error {
 	if s.url, err = (gitServer{s.files}).start(ctx); err != nil {
 		return err
 	}
-	if err := s.startOperator(ctx, operator); err != nil {
+	if err := s.startOperator(ctx, b.operator); err != nil {
 		return err
 	}
-	s.t.result("An API server with its controllers, a Git server and the operator run, after %s. What follows is typed in the folder of this "+
-		"checkout, with its kubectl. For a second terminal:", seconds(time.Since(began)))
-	s.t.print(fmt.Sprintf("\n  cd %s\n  export KUBECONFIG=%s PATH=\"%s:$PATH\"\n", s.files.root, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin")))
+	if err := s.startLedger(ctx, b.operator); err != nil {
+		return err
+	}
+	if err := s.installPlugin(b.plugin); err != nil {
+		return err
+	}
+	s.t.result("An API server with its controllers, a Git server, the operator and the writer of the audit log run, after %s. What follows is "+
+		"typed in the folder of this checkout, with its kubectl. For a second terminal:", seconds(time.Since(began)))
+	s.t.print(fmt.Sprintf("\n  cd %s\n  export KUBECONFIG=%s PATH=\"%s:$PATH\"\n", s.files.root, s.files.kubeconfig(), s.files.path()))
 	if _, err := git(ctx, s.files.state, "clone", "--quiet", s.url, s.files.clone()); err != nil {
 		return err
 	}
@@ -52,7 +64,7 @@ func (s *story) startOperator(ctx context.Context, binary string) error {
 	if err != nil {
 		return err
 	}
-	metrics, health, err := freeAddrs()
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return err
 	}
@@ -62,16 +74,59 @@ func (s *story) startOperator(ctx context.Context, binary string) error {
 		return err
 	}
 	p, err := launch(s.files, operatorProcess, s.files.operatorLog(), []string{"KUBECONFIG=" + kubeconfig}, binary,
-		"--namespace", testkit.OperatorNamespace, "--metrics-addr", metrics, "--health-addr", health,
+		"--namespace", testkit.OperatorNamespace, "--metrics-addr", addrs[0], "--health-addr", addrs[1],
 		"--storage-path", s.files.in("cache"), "--allow-loopback")
 	if err != nil {
 		return err
 	}
-	err = p.await(ctx, s.files.operatorLog(), func(ctx context.Context) error { return ready(ctx, "http://"+health+"/readyz") })
+	err = p.await(ctx, s.files.operatorLog(), func(ctx context.Context) error { return ready(ctx, "http://"+addrs[1]+"/readyz") })
 	if err != nil {
 		return fmt.Errorf("start the operator: %w", err)
 	}
 	return nil
+}
+
+// startLedger starts the writer of the audit log, which is a pod of its own where Stele is installed, with that pod's identity.
+func (s *story) startLedger(ctx context.Context, binary string) error {
+	binary, err := filepath.Abs(binary)
+	if err != nil {
+		return err
+	}
+	addrs, err := freeAddrs(3)
+	if err != nil {
+		return err
+	}
+	kubeconfig, err := s.cluster.LedgerKubeconfig(ctx, s.files.in("ledger.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	p, err := launch(s.files, ledgerProcess, s.files.ledgerLog(), []string{"KUBECONFIG=" + kubeconfig}, binary, "ledger",
+		"--namespace", testkit.OperatorNamespace, "--path", s.files.in("log"), "--metrics-addr", addrs[0], "--health-addr", addrs[1], "--listen-addr", addrs[2])
+	if err != nil {
+		return err
+	}
+	err = p.await(ctx, s.files.ledgerLog(), func(ctx context.Context) error { return ready(ctx, "http://"+addrs[1]+"/readyz") })
+	if err != nil {
+		return fmt.Errorf("start the writer of the audit log: %w", err)
+	}
+	s.ledger = "http://" + addrs[2]
+	return nil
+}
+
+// installPlugin puts a copy of the plugin where PATH leads: the next build does not change what the demo runs.
+func (s *story) installPlugin(binary string) error {
+	if err := os.MkdirAll(s.files.plugins(), 0o755); err != nil {
+		return err
+	}
+	return copyProgram(binary, filepath.Join(s.files.plugins(), "kubectl-stele"))
+}
+
+func copyProgram(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
 }
 
 func ready(ctx context.Context, url string) error {
@@ -85,20 +140,20 @@ func ready(ctx context.Context, url string) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("the operator is not ready: %s", resp.Status)
+		return fmt.Errorf("not ready: %s", resp.Status)
 	}
 	return nil
 }
 
-func freeAddrs() (a, b string, err error) {
-	var addrs [2]string
+func freeAddrs(n int) ([]string, error) {
+	addrs := make([]string, n)
 	for i := range addrs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
 		defer func() { _ = l.Close() }()
 		addrs[i] = l.Addr().String()
 	}
-	return addrs[0], addrs[1], nil
+	return addrs, nil
 }

@@ -32,25 +32,30 @@ type story struct {
 	files   files
 	cluster *testkit.Cluster
 	url     string
+	// ledger is where the audit log is read.
+	ledger string
+	// rolledBack is a moment at which commit 1 was back.
+	rolledBack time.Time
 	// releases are the names of the releases of commits 1 to 3.
 	releases [3]string
 }
 
 // tellStory starts afresh and tells every part; the first that fails ends it.
-func tellStory(ctx context.Context, f files, operator string, out io.Writer) error {
+func tellStory(ctx context.Context, f files, b binaries, out io.Writer) error {
 	began := time.Now()
 	s := &story{t: &teller{out: out}, files: f}
 	parts := []struct {
 		name string
 		tell func(context.Context) error
 	}{
-		{"the stage is set", func(ctx context.Context) error { return s.setUp(ctx, operator) }},
+		{"the stage is set", func(ctx context.Context) error { return s.setUp(ctx, b) }},
 		{"commit 1 goes live", s.commitOne},
 		{"commit 2 replaces it", s.commitTwo},
 		{"nobody changes it by hand", s.refuse},
 		{"commit 3 never gets healthy", s.commitThree},
 		{"rollback while Git is down", s.rollBack},
 		{"the pin is removed", s.unpin},
+		{"what happened is proved", s.prove},
 	}
 	for _, p := range parts {
 		if err := p.tell(ctx); err != nil {
@@ -67,8 +72,8 @@ func tellStory(ctx context.Context, f files, operator string, out io.Writer) err
 // failed says where to look. What runs is left running, for that.
 func (s *story) failed(part string, err error) error {
 	return fmt.Errorf("%s: %w\n\nEverything is left as it is, to be looked at:\n"+
-		"  export KUBECONFIG=%s\n  operator    %s\n  Git server  %s\n  cluster     %s\nStop it with: make demo-down",
-		part, err, s.files.kubeconfig(), s.files.operatorLog(), s.files.gitLog(), filepath.Join(s.files.cluster, "logs"))
+		"  export KUBECONFIG=%s\n  operator    %s\n  audit log   %s\n  Git server  %s\n  cluster     %s\nStop it with: make demo-down",
+		part, err, s.files.kubeconfig(), s.files.operatorLog(), s.files.ledgerLog(), s.files.gitLog(), filepath.Join(s.files.cluster, "logs"))
 }
 
 // commitFiles writes files into the clone, commits and pushes them, and returns the name of the release to come.
@@ -205,19 +210,21 @@ func message(conditions []metav1.Condition, kind string) string {
 // farewell says how to go on and how to stop.
 func (s *story) farewell(took time.Duration) {
 	s.t.heading("That was it (%s)", seconds(took))
-	s.t.say("Everything keeps running: cluster, Git server and operator. To go on, take the bug of commit 3 out, in a clone of your own:")
+	s.t.say("Everything keeps running: cluster, Git server, operator and the writer of the audit log. To go on, take the bug of commit 3 out, in a clone of your own:")
 	s.t.print(fmt.Sprintf(`
   cd %s
   export KUBECONFIG=%s
-  export PATH="%s:$PATH"    # has kubectl
+  export PATH="%s:$PATH"    # has kubectl and its plugin
   git clone %s shop
   %s
   %s
-  kubectl -n %s get irel --sort-by=.spec.sequence
-  kubectl -n %s get irel --watch
+  kubectl stele -n %s status --watch
+  kubectl stele -n %s releases %s
+  kubectl stele -n %s tree %s
+  kubectl stele audit show --ledger %s --key %s
 
 The operator writes to %s.
 Stop everything with: make demo-down
-`, s.files.root, s.files.kubeconfig(), filepath.Join(s.files.cluster, "bin"), s.url, mended[0].command(), pushed("Summer sale, mended"),
-		namespace, namespace, s.files.operatorLog()))
+`, s.files.root, s.files.kubeconfig(), s.files.path(), s.url, mended[0].command(), pushed("Summer sale, mended"), namespace, namespace, track,
+		namespace, track, s.ledger, s.short(s.files.in(keyFile)), s.files.operatorLog()))
 }

@@ -55,7 +55,18 @@ func (t *teller) result(format string, args ...any) {
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
 // wrap breaks text into lines at blanks. A word that is longer than a line has one for itself.
-func wrap(text string) string {
+func wrap(text string) string { return strings.Join(wrapTo(width, text), "\n") }
+
+// hanging wraps one line of a program, and keeps what it begins with blank.
+func hanging(line string) string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+	if len(line) <= width || len(indent) > width/2 {
+		return line
+	}
+	return indent + strings.Join(wrapTo(width-len(indent), line), "\n"+indent)
+}
+
+func wrapTo(width int, text string) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {
@@ -67,5 +78,5 @@ func wrap(text string) string {
 		}
 		line += word
 	}
-	return strings.Join(append(lines, line), "\n")
+	return append(lines, line)
 }

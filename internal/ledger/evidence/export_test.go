@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stele-dev/stele/internal/ledger/evidence"
+	"github.com/stele-dev/stele/test/testkit/tlog"
 )
 
 var update = flag.Bool("update", false, "write the fixtures anew")
@@ -92,5 +93,14 @@ func TestReadmeIsVouchedForByNothing(t *testing.T) {
 	members = slices.DeleteFunc(members, func(m member) bool { return m.name == "README.md" })
 	if r := verify(t, pack(resum(members)), evidence.Options{Keys: trusted(t, testKey)}); r.Verified() {
 		t.Error("an export without README.md verifies")
+	}
+}
+
+// The writer's first entry is made when it starts, and what waited for it is older.
+func TestTimesOfALogThatBeganLate(t *testing.T) {
+	entries := tlog.Entries(3)
+	report := verify(t, export(t, tlog.Make(testKey, [][]byte{entries[2], entries[0], entries[1]})), evidence.Options{Keys: trusted(t, testKey)})
+	if !report.Verified() || report.From != tlog.Entry(0).Time || report.To != tlog.Entry(2).Time {
+		t.Errorf("from %s to %s: %v", report.From, report.To, report.Findings)
 	}
 }

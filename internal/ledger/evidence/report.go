@@ -23,7 +23,7 @@ type Report struct {
 	Checkpoints []uint64 `json:"checkpoints,omitempty"`
 	// Proofs that were checked, by index of their entry.
 	Proofs []uint64 `json:"proofs,omitempty"`
-	// From and To are the times of the first and last entry, by the clock of the operator.
+	// From and To are the earliest and the latest time of an entry, by the clock of the operator.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 	// Kinds of entries, and how many of each.

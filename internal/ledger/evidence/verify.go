@@ -248,10 +248,11 @@ func (v *verifier) entry(index uint64, path string, data []byte, e entry.Entry, 
 	if len(v.report.Kinds) < 256 || v.report.Kinds[e.Kind] > 0 {
 		v.report.Kinds[e.Kind]++
 	}
-	if index == 0 {
+	// The first entry is the writer's, and may be younger than what waited for a first log.
+	if v.report.From == "" || e.Time < v.report.From {
 		v.report.From = e.Time
 	}
-	v.report.To = e.Time
+	v.report.To = max(v.report.To, e.Time)
 	if v.o.Each != nil {
 		v.o.Each(index, e)
 	}

@@ -114,6 +114,9 @@ func TestStatusOfTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = suite.api.Delete(t.Context(), ledger) })
+	if out := exactly(t, "status", "-n", ns); !strings.Contains(out, "\nAudit ledger: NotStarted: ") || !strings.Contains(out, "waited for 1m0s") {
+		t.Errorf("got:\n%s", out)
+	}
 	changeStatus(t, ledger, func(l *v1alpha1.AuditLedger) {
 		l.Status = v1alpha1.AuditLedgerStatus{Size: 12, Backlog: 3, Conditions: []metav1.Condition{condition("Ready", false, "LogUnwritable", "the volume is full"),
 			condition("Stalled", true, "LogUnwritable", "the volume is full"), condition("Anchored", false, "AnchorFailed", "no connection")}}
