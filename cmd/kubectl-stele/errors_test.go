@@ -13,6 +13,8 @@ func TestRightNeeded(t *testing.T) {
 		"everywhere": {`User "anna" cannot list resource "releasetracks" in API group "stele.dev" at the cluster scope`, "name a namespace with -n instead of -A", ""},
 		"of no namespace": {`User "anna" cannot get resource "auditledgers" in API group "stele.dev" at the cluster scope`,
 			"the right to get auditledgers.stele.dev in the whole cluster, which belongs to no namespace", "-n"},
+		"secrets": {`User "anna" cannot list resource "secrets" in API group "" in the namespace "stele-system"`,
+			"the right to list secrets in namespace stele-system. docs/cli.md", "ClusterRole"},
 		"to write":   {`User "anna" cannot patch resource "releasetracks" in API group "stele.dev" in the namespace "shop"`, "docs/cli.md", "ClusterRole"},
 		"no refusal": {"connection refused", "", "right"},
 	}
