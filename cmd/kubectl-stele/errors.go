@@ -121,8 +121,10 @@ func rightNeeded(err error) string {
 		where = "in namespace " + m[4]
 	}
 	out := fmt.Sprintf("\nYou need the right to %s %s %s", m[1], resource, where)
-	switch m[1] {
-	case "get", "list", "watch":
+	switch read := m[1] == "get" || m[1] == "list" || m[1] == "watch"; {
+	case read && m[2] == "auditledgers":
+		out += ", which belongs to no namespace; the ClusterRole stele-privacy has it, and docs/evidence.md has one for auditors"
+	case read && m[2] != "secrets": // which no role of ours has
 		out += "; the ClusterRole view has it for tracks and releases"
 		if m[4] == "" {
 			out += ". Without it, name a namespace with -n instead of -A"

@@ -102,7 +102,7 @@ func (a toRun) onItsWay(s scene, r *v1alpha1.ImmutableRelease) verdict {
 		return verdict{failed: exitf(exitRefused, "%s: %s", stalled.Reason, safe(stalled.Message))}
 	case a.field == "promote" && p != nil && p.Release == a.release && p.Handled != nil && r.Status.ActiveRun == 0:
 		return verdict{failed: exitf(exitFailed, "%s was promoted and has not taken the traffic: %s", r.Name, orElse(healthOf(r), state(r)))}
-	case stalled != nil && !(stalled.Reason == v1alpha1.ReleaseFailedReason && release.IsStaging(r)): // while it is staged, that was another one
+	case stalled != nil && (stalled.Reason != v1alpha1.ReleaseFailedReason || !release.IsStaging(r)): // while it is staged, another one has failed
 		return verdict{failed: exitf(exitFailed, "%s: %s", stalled.Reason, safe(stalled.Message))}
 	}
 	if release.IsStaging(r) {

@@ -220,9 +220,6 @@ func (s *story) unpin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.showMessage(ctx, "rtrack", track, v1alpha1.ReadyCondition); err != nil {
-		return err
-	}
 	s.t.result("Commit 2 takes the traffic again, after %s.", seconds(live))
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -57,13 +58,16 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds())
 // wrap breaks text into lines at blanks. A word that is longer than a line has one for itself.
 func wrap(text string) string { return strings.Join(wrapTo(width, text), "\n") }
 
-// hanging wraps one line of a program, and keeps what it begins with blank.
+// hangs is what the lines that follow are indented by: blanks, and a time with the blanks behind it.
+var hangs = regexp.MustCompile(`^ *([0-9]+s +)?`)
+
+// hanging wraps one line of a program, below where its text begins.
 func hanging(line string) string {
-	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-	if len(line) <= width || len(indent) > width/2 {
+	head := hangs.FindString(line)
+	if len(line) <= width || len(head) > width/2 {
 		return line
 	}
-	return indent + strings.Join(wrapTo(width-len(indent), line), "\n"+indent)
+	return head + strings.Join(wrapTo(width-len(head), line[len(head):]), "\n"+strings.Repeat(" ", len(head)))
 }
 
 func wrapTo(width int, text string) []string {
