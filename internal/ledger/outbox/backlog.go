@@ -15,6 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/kube"
@@ -22,6 +25,13 @@ import (
 
 // DefaultDeadline is that of spec.backlogDeadline.
 const DefaultDeadline = 10 * time.Minute
+
+var (
+	entriesWaiting = prometheus.NewGauge(prometheus.GaugeOpts{Name: "stele_outbox_entries", Help: "Entries of the audit ledger that wait to be written to the log."})
+	oldestWaiting  = prometheus.NewGauge(prometheus.GaugeOpts{Name: "stele_outbox_oldest_seconds", Help: "How long the oldest of them has waited, as far as this process has seen."})
+)
+
+func init() { metrics.Registry.MustRegister(entriesWaiting, oldestWaiting) }
 
 // tick is how often the age of the oldest entry is looked at.
 const tick = time.Second
@@ -125,8 +135,12 @@ func (b *Backlog) deleted(obj any) {
 func (b *Backlog) look(ctx context.Context) {
 	deadline := b.deadline(ctx)
 	b.mu.Lock()
-	was := b.behind
-	b.behind = tooOld(b.seen, b.clock.Now(), deadline)
+	was, oldest := b.behind, age(b.seen, b.clock.Now())
+	entriesWaiting.Set(float64(len(b.seen)))
+	oldestWaiting.Set(oldest.Seconds())
+	if b.behind = 0; oldest > deadline {
+		b.behind = oldest
+	}
 	flipped := (was > 0) != (b.behind > 0)
 	b.mu.Unlock()
 	if !flipped {
@@ -138,14 +152,11 @@ func (b *Backlog) look(ctx context.Context) {
 	}
 }
 
-// tooOld is the age of the oldest entry, when it is over the deadline.
-func tooOld(seen map[types.UID]time.Time, now time.Time, deadline time.Duration) time.Duration {
+// age of the oldest entry; 0: none waits.
+func age(seen map[types.UID]time.Time, now time.Time) time.Duration {
 	oldest := time.Duration(0)
 	for _, since := range seen {
 		oldest = max(oldest, now.Sub(since))
-	}
-	if oldest <= deadline {
-		return 0
 	}
 	return oldest
 }
