@@ -1,8 +1,8 @@
 package record
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +24,7 @@ func BreakGlass(b *v1alpha1.BreakGlass, opened, gone []v1alpha1.OpenGrant, now t
 		out = append(out, entry.Entry{
 			Key: entry.Key(string(b.UID), 0, string(kind)+"-"+short(g.ReasonCode, until, names, closed)), Kind: kind, Time: entry.Time(now), Reason: g.ReasonCode,
 			Object:  entry.Object{Kind: v1alpha1.BreakGlassKind, Name: b.Name, UID: string(b.UID)},
-			Details: grantDetails(g.Namespaces, until),
+			Details: listed(map[string]string{"until": until}, "namespaces", g.Namespaces),
 		})
 	}
 	for _, g := range opened {
@@ -36,20 +36,20 @@ func BreakGlass(b *v1alpha1.BreakGlass, opened, gone []v1alpha1.OpenGrant, now t
 	return out
 }
 
-// grantDetails names every namespace: what does not fit into one detail goes on in the next, "namespaces2".
-func grantDetails(namespaces []string, until string) map[string]string {
-	out := map[string]string{"until": until}
-	name, text := "namespaces", ""
-	for _, ns := range namespaces {
-		if text != "" && len(text)+len(ns)+2 > maxDetail {
-			out[name] = text
-			name, text = fmt.Sprintf("namespaces%d", len(out)), ""
+// listed adds a list to details, all of it: what does not fit into one detail goes on in the next, such as "namespaces2".
+func listed(details map[string]string, name string, values []string) map[string]string {
+	at, text := name, ""
+	for n, value := 2, 0; value < len(values); value++ {
+		if text != "" && len(text)+len(values[value])+2 > maxDetail {
+			details[at] = text
+			at, text = name+strconv.Itoa(n), ""
+			n++
 		}
 		if text != "" {
 			text += ", "
 		}
-		text += ns
+		text += values[value]
 	}
-	out[name] = text
-	return out
+	details[at] = text
+	return details
 }

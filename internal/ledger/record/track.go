@@ -113,18 +113,21 @@ func (r *trackRecorder) promoted() {
 	r.out = append(r.out, e)
 }
 
-// rejected: each commit that was put on the list, or taken from it.
+// rejected: what was put on the list, and what was taken from it, all of a change in one entry each: the list may be exchanged as a whole, over and over.
 func (r *trackRecorder) rejected() {
-	for _, commit := range r.after.Rejected {
-		if !slices.Contains(r.before.Rejected, commit) {
-			r.out = append(r.out, r.entry(entry.CommitRejected, commit, map[string]string{"commit": commit}))
+	change := func(kind entry.Kind, from, to []string) {
+		var commits []string
+		for _, commit := range to {
+			if !slices.Contains(from, commit) {
+				commits = append(commits, commit)
+			}
+		}
+		if len(commits) > 0 {
+			r.out = append(r.out, r.entry(kind, short(commits...), listed(map[string]string{}, "commits", commits)))
 		}
 	}
-	for _, commit := range r.before.Rejected {
-		if !slices.Contains(r.after.Rejected, commit) {
-			r.out = append(r.out, r.entry(entry.CommitAdmitted, commit, map[string]string{"commit": commit}))
-		}
-	}
+	change(entry.CommitRejected, r.before.Rejected, r.after.Rejected)
+	change(entry.CommitAdmitted, r.after.Rejected, r.before.Rejected)
 }
 
 // history: the rewriting is told when the condition comes; its message names the commits, and makes the key.

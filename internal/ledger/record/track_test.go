@@ -150,3 +150,31 @@ func TestBreakGlassOfManyNamespaces(t *testing.T) {
 		t.Errorf("it names %d namespaces: %v", len(named), e.Details)
 	}
 }
+
+// The whole list may be exchanged in one request: that is two entries and not two hundred, and nothing is left out.
+func TestRejectedAllAtOnce(t *testing.T) {
+	list := func(digit string) []string {
+		var out []string
+		for i := range 100 {
+			out = append(out, fmt.Sprintf("%039d%s", i, digit))
+		}
+		return out
+	}
+	track := newTrack()
+	track.Status.Rejected = list("a")
+	got := record.Track(v1alpha1.ReleaseTrackStatus{Rejected: list("b")}, record.About{Track: track, Now: now})
+	if !slices.Equal(kinds(got), []string{"CommitRejected", "CommitAdmitted"}) {
+		t.Fatalf("got %v", kinds(got))
+	}
+	for i, want := range [][]string{list("a"), list("b")} {
+		if _, err := entry.Encode(got[i]); err != nil {
+			t.Error(err)
+		}
+		said := fmt.Sprint(got[i].Details)
+		for _, commit := range want {
+			if !strings.Contains(said, commit) {
+				t.Errorf("%s does not name %s", got[i].Kind, commit)
+			}
+		}
+	}
+}

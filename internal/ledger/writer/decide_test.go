@@ -231,3 +231,17 @@ func TestKeys(t *testing.T) {
 		t.Error("another key was taken")
 	}
 }
+
+// An object is read once, however often the outbox is looked at.
+func TestReadOnce(t *testing.T) {
+	a := waits(t, "a", "1")
+	a.Is, a.Data = read(a), "it is not read again"
+	if got := decide([]item{a}, func(string) bool { return false }); len(got.Append) != 1 || len(got.Bad) != 0 {
+		t.Errorf("got %+v", got)
+	}
+	bad := item{Name: "outbox-bad", ResourceVersion: "2", Data: "{}"}
+	bad.Is = read(bad)
+	if got := decide([]item{bad}, func(string) bool { return false }); len(got.Bad) != 1 || got.Bad[0].Why == "" {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -39,6 +39,30 @@ type item struct {
 	ResourceVersion string
 	Created         time.Time
 	Data            string
+	// Is says what Data holds, where it was read before; nil: it was not.
+	Is *content
+}
+
+// content is what an object of the outbox holds: the key of its entry, or why it holds none.
+type content struct {
+	Key, Why string
+}
+
+// read is pure. Reading takes far longer than everything else that is done with an object: it is done once for each, or a long outbox would be read in every round.
+func read(i item) *content {
+	if i.Is != nil {
+		return i.Is
+	}
+	e, err := entry.Parse([]byte(i.Data))
+	switch {
+	case i.Data == "":
+		return &content{Why: "it has no key entry.json"}
+	case err != nil:
+		return &content{Why: err.Error()}
+	case i.Name != entry.OutboxName(e.Key):
+		return &content{Why: "its name is not the one that the key of its entry gives"}
+	}
+	return &content{Key: e.Key}
 }
 
 // plan is what becomes of an outbox.
@@ -70,15 +94,11 @@ func decide(items []item, has func(key string) bool) plan {
 	})
 	var out plan
 	for _, i := range items {
-		e, err := entry.Parse([]byte(i.Data))
+		is := read(i)
 		switch {
-		case i.Data == "":
-			out.Bad, out.Waiting = append(out.Bad, problem{i.Name, "it has no key entry.json"}), append(out.Waiting, i)
-		case err != nil:
-			out.Bad, out.Waiting = append(out.Bad, problem{i.Name, err.Error()}), append(out.Waiting, i)
-		case i.Name != entry.OutboxName(e.Key):
-			out.Bad, out.Waiting = append(out.Bad, problem{i.Name, "its name is not the one that the key of its entry gives"}), append(out.Waiting, i)
-		case has(e.Key):
+		case is.Why != "":
+			out.Bad, out.Waiting = append(out.Bad, problem{i.Name, is.Why}), append(out.Waiting, i)
+		case has(is.Key):
 			out.Done = append(out.Done, i)
 		default:
 			out.Append, out.Waiting = append(out.Append, []byte(i.Data)), append(out.Waiting, i)

@@ -27,16 +27,20 @@ func (w *Writer) outbox(ctx context.Context) ([]item, error) {
 		return nil, fromCluster("list the outbox: %w", plain(err))
 	}
 	items := make([]item, 0, len(list.Items))
-	seen := map[types.UID]bool{}
+	seen, contents := map[types.UID]bool{}, make(map[string]*content, len(list.Items))
 	for i := range list.Items {
 		c := &list.Items[i]
 		if w.deleted[c.UID] || c.DeletionTimestamp != nil {
 			seen[c.UID] = true
 			continue
 		}
-		items = append(items, item{Name: c.Name, UID: c.UID, ResourceVersion: c.ResourceVersion, Created: c.CreationTimestamp.Time, Data: c.Data[v1alpha1.OutboxKey]})
+		version := string(c.UID) + "/" + c.ResourceVersion
+		i := item{Name: c.Name, UID: c.UID, ResourceVersion: c.ResourceVersion, Created: c.CreationTimestamp.Time, Data: c.Data[v1alpha1.OutboxKey], Is: w.contents[version]}
+		i.Is = read(i)
+		contents[version] = i.Is
+		items = append(items, i)
 	}
-	w.deleted = seen
+	w.deleted, w.contents = seen, contents
 	return items, nil
 }
 

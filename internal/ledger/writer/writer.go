@@ -99,6 +99,7 @@ type Writer struct {
 	tree     log.Tree                   // newest that was published, also when the log is closed
 	opened   bool                       // the log could be opened once
 	deleted  map[types.UID]bool
+	contents map[string]*content // of the outbox, by UID and resourceVersion
 	failures int
 	written  time.Time // status
 	reporter reporter
