@@ -94,6 +94,27 @@ func TestLedgerOfTheCluster(t *testing.T) {
 	}
 }
 
+// A log that nobody serves is no log that does not verify.
+func TestLedgerThatIsNotServed(t *testing.T) {
+	for answer, code := range map[string]int{
+		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","details":{"name":"stele-ledger","kind":"services"},"code":404}`: http.StatusNotFound,
+		`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"ServiceUnavailable","code":503}`:                                           http.StatusServiceUnavailable,
+	} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_, _ = w.Write([]byte(answer))
+		}))
+		code, _, errOut := stele(t, "audit", "show", "--ledger", api.URL, "--key", ledgerKey.Public)
+		api.Close()
+		want(t, answer, code, exitFailed, errOut, "not served", "--operator-namespace")
+	}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }))
+	defer api.Close()
+	code, _, errOut := stele(t, "audit", "show", "--ledger", api.URL, "--key", ledgerKey.Public)
+	want(t, "a log without a checkpoint", code, exitInvalid, errOut, "it is missing")
+}
+
 // Who answers for the log is trusted with nothing: a redirect does not take the auditor's credentials to another server.
 func TestLedgerThatRedirects(t *testing.T) {
 	seen := make(chan string, 10)

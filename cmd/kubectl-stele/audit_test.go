@@ -66,7 +66,7 @@ func TestAuditExportAndVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	code, out, errOut = stele(t, "audit", "export", "--file", file+"2", "--ledger", dir, "--key", key, "--entry", "5000")
+	code, _, errOut = stele(t, "audit", "export", "--file", file+"2", "--ledger", dir, "--key", key, "--entry", "5000")
 	want(t, "export of an entry that is not there", code, exitDone, errOut, "no entry is what", "--entry")
 	code, out, errOut = stele(t, "audit", "export", "--file", file, "--ledger", dir, "--key", key)
 	want(t, "export over a file", code, exitUsage, out+errOut, "exists", "--force")

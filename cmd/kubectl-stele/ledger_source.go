@@ -170,6 +170,9 @@ func readError(err error) error {
 	if errors.Is(err, source.ErrForbidden) {
 		return &exitError{exitRefused, fmt.Errorf("%w: the log is read through the proxy of the API server, for which you need the right to get services/proxy of %s in the operator's namespace; or name the log with --ledger", err, ledgerService)}
 	}
+	if errors.Is(err, source.ErrNotServed) {
+		return fmt.Errorf("%w. Does the pod of the StatefulSet stele-ledger run in the operator's namespace, and is that the one of --operator-namespace? A log that the operator keeps itself is read with --ledger", err)
+	}
 	if errors.Is(err, evidence.ErrCheckpoint) {
 		return invalid("%w", err)
 	}

@@ -66,8 +66,8 @@ func (a *acting) rollback(ctx context.Context, track, to string) error {
 		}
 	} else {
 		a.say("Track %s: %s%s", s.track.Name, intention(active, r), a.dry())
-		if other := onItsWay(s); to == "" && active != nil && other != nil && other != r && active != r {
-			a.say("%s, which is on its way, is ended too. To end only that, and keep what runs: %s", of(other), a.command("rollback %s --to %s", s.track.Name, active.Name))
+		if to == "" {
+			a.sayBesides(s, r)
 		}
 		pinned, err = ask(ctx, a, s.track, wishes, func(t *v1alpha1.ReleaseTrack) { t.Spec.Pin = r.Name })
 		if err != nil {
@@ -138,6 +138,14 @@ func intention(active, r *v1alpha1.ImmutableRelease) string {
 		return fmt.Sprintf("back from %s to %s%s", of(active), of(r), never)
 	}
 	return fmt.Sprintf("from %s to the newer %s%s", of(active), of(r), never)
+}
+
+// sayBesides tells who has named no release what else ends: it may be only that which was meant.
+func (a *acting) sayBesides(s scene, r *v1alpha1.ImmutableRelease) {
+	active, other := s.active(), onItsWay(s)
+	if active != nil && active != r && other != nil && other != r {
+		a.say("%s, which is on its way, is ended too. To end only that, and keep what runs: %s", of(other), a.command("rollback %s --to %s", s.track.Name, active.Name))
+	}
 }
 
 // onItsWay is the release that is about to replace the active one; nil: none.

@@ -18,6 +18,8 @@ const (
 	// maxMember is the longest that is read into memory: 256 entries of 64 KiB.
 	maxMember = 17 << 20
 	tarBlock  = 512
+	// maxPadding behind the end: tar programs fill up to the length of their records.
+	maxPadding = 16 << 20
 )
 
 // Archive is an export, or any tar file with a log in it, as it lies on a disk. Nothing of it is unpacked.
@@ -97,6 +99,10 @@ func (a *Archive) add(h *tar.Header, offset int64) error {
 	if _, twice := a.members[name]; twice {
 		return errors.New("it is there twice")
 	}
+	if h.Size > maxMember && name != entriesFile {
+		// A file may have holes: its length costs its maker nothing, and whoever hashes it hours.
+		return fmt.Errorf("it has %d bytes, and at most %d are allowed", h.Size, maxMember)
+	}
 	if len(a.members) >= maxMembers {
 		return fmt.Errorf("more than %d files", maxMembers)
 	}
@@ -113,6 +119,9 @@ func plainPath(name string) bool {
 func (a *Archive) checkEnd(end, size int64) error {
 	if size-end < 2*tarBlock {
 		return errors.New("the end of the tar file is missing: it was cut off")
+	}
+	if size-end > maxPadding {
+		return fmt.Errorf("more than %d bytes follow the end of the tar file", maxPadding)
 	}
 	rest := io.NewSectionReader(a.r, end, size-end)
 	buf := make([]byte, 64<<10)

@@ -1,6 +1,7 @@
 package evidence_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"flag"
@@ -102,5 +103,35 @@ func TestTimesOfALogThatBeganLate(t *testing.T) {
 	report := verify(t, export(t, tlog.Make(testKey, [][]byte{entries[2], entries[0], entries[1]})), evidence.Options{Keys: trusted(t, testKey)})
 	if !report.Verified() || report.From != tlog.Entry(0).Time || report.To != tlog.Entry(2).Time {
 		t.Errorf("from %s to %s: %v", report.From, report.To, report.Findings)
+	}
+}
+
+// sparse is a file whose rest is zeros that nobody has stored.
+type sparse struct {
+	head []byte
+	read *int64
+}
+
+func (h sparse) ReadAt(p []byte, at int64) (int, error) {
+	clear(p)
+	if at < int64(len(h.head)) {
+		copy(p, h.head[at:])
+	}
+	*h.read += int64(len(p))
+	return len(p), nil
+}
+
+// A file of terabytes costs its maker nothing, and is refused before it is read through.
+func TestFilesWithHolesAreNotReadThrough(t *testing.T) {
+	var long bytes.Buffer
+	if err := tar.NewWriter(&long).WriteHeader(&tar.Header{Name: "README.md", Size: 1 << 40, Mode: 0o644, Format: tar.FormatGNU}); err != nil {
+		t.Fatal(err)
+	}
+	for name, head := range map[string][]byte{"within a file": long.Bytes(), "behind the end": export(t, story(20))} {
+		read := int64(0)
+		_, err := evidence.OpenArchive(sparse{head, &read}, 1<<41)
+		if err == nil || read > 1<<20 {
+			t.Errorf("%s: %v, after %d bytes", name, err, read)
+		}
 	}
 }

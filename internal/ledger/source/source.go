@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,9 @@ const MaxFile = 17 << 20
 
 // ErrForbidden: the server does not let the log be read.
 var ErrForbidden = errors.New("the server does not permit to read the log")
+
+// ErrNotServed: nobody answers for the log. This says nothing of the log itself.
+var ErrNotServed = errors.New("the log is not served")
 
 // Source reads one file of a log by its slash-separated path. A file that is not there is fs.ErrNotExist.
 type Source interface {
@@ -62,12 +66,27 @@ func (h HTTP) Read(ctx context.Context, path string) ([]byte, error) {
 	case http.StatusOK:
 		return readAll(response.Body, path)
 	case http.StatusNotFound:
+		if noService(response.Body) {
+			return nil, fmt.Errorf("%w: there is no such Service", ErrNotServed)
+		}
 		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	case http.StatusServiceUnavailable:
+		return nil, fmt.Errorf("%w now (503 for %s)", ErrNotServed, path)
 	case http.StatusForbidden, http.StatusUnauthorized:
 		return nil, fmt.Errorf("%s: %w", path, ErrForbidden)
 	default:
 		return nil, fmt.Errorf("the server of the log answers %s to %s", response.Status, path)
 	}
+}
+
+// noService: it is the API server that answers, for want of the Service that it is to ask. Whoever serves the log can say so too, as it can be silent.
+func noService(body io.Reader) bool {
+	var status struct {
+		APIVersion, Kind string
+		Details          struct{ Kind string }
+	}
+	err := json.NewDecoder(io.LimitReader(body, 4<<10)).Decode(&status)
+	return err == nil && status.APIVersion == "v1" && status.Kind == "Status" && status.Details.Kind == "services"
 }
 
 func readAll(r io.Reader, path string) ([]byte, error) {
