@@ -97,7 +97,8 @@ lint: ## Lint the code.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no cluster, with the race detector.
-	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench -e /test/hostile$$)
+	go test -race $$(go list ./... | grep -v -e /test/e2e -e /test/envtest -e /test/bench -e /test/hostile$$ -e /internal/ledger/evidence$$)
+	go test ./internal/ledger/evidence # pure, and ten thousand mutations take their time
 
 .PHONY: test-env
 test-env: ## Run the tests against a real API server.
