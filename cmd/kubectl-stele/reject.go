@@ -173,7 +173,11 @@ func rejectedNow(s scene, generation int64, commit string, undo bool) verdict {
 		}
 		return goingOn("%s is %s: %s left", r.Name, release.Phase(r), podCount(r.Status.Replicas.Remaining))
 	}
-	return verdict{done: fmt.Sprintf("Commit %s does not run, and will not.", commit)}
+	done := fmt.Sprintf("Commit %s does not run, and will not", commit)
+	if r := s.active(); r != nil {
+		done += fmt.Sprintf("; %s takes the traffic", r.Name)
+	}
+	return verdict{done: done + "."}
 }
 
 // stalledText is what the track says of why it goes nowhere.
