@@ -59,23 +59,9 @@ func (a *acting) rollback(ctx context.Context, track, to string) error {
 		asked.from = active.Name
 	}
 	if s.track.Spec.Pin == r.Name {
-		a.say("Track %s is pinned to %s already%s.", s.track.Name, of(r), since(s.track))
-		if active == r && to == "" {
-			a.say("Nothing was changed. To go further back: %s", a.command("rollback %s --to RELEASE", s.track.Name))
-			a.say("%s", s.choices())
-		}
-	} else {
-		a.say("Track %s: %s%s", s.track.Name, intention(active, r), a.dry())
-		if to == "" {
-			a.sayBesides(s, r)
-		}
-		pinned, err = ask(ctx, a, s.track, wishes, func(t *v1alpha1.ReleaseTrack) { t.Spec.Pin = r.Name })
-		if err != nil {
-			return err
-		}
-		if heldByGit(s.track, "pin") {
-			a.say("Careful: somebody else applies this track with a pin of its own, as a tool does that syncs it from Git. Take spec.pin out of that manifest, or the next sync undoes this.")
-		}
+		a.sayPinned(s, r, active == r && to == "")
+	} else if pinned, err = a.pin(ctx, s, r, to == ""); err != nil {
+		return err
 	}
 	if a.dryRun != dryRunNone {
 		return a.showTrack(pinned)
@@ -90,6 +76,28 @@ func (a *acting) rollback(ctx context.Context, track, to string) error {
 	}
 	a.say("It is held until you let the track go on with Git: %s", resume)
 	return a.showTrack(pinned)
+}
+
+// sayPinned: there is nothing to ask for. Who named no release and already has it is told how to go further back.
+func (a *acting) sayPinned(s scene, r *v1alpha1.ImmutableRelease, further bool) {
+	a.say("Track %s is pinned to %s already%s.", s.track.Name, of(r), since(s.track))
+	if further {
+		a.say("Nothing was changed. To go further back: %s", a.command("rollback %s --to RELEASE", s.track.Name))
+		a.say("%s", s.choices())
+	}
+}
+
+// pin says what is about to happen, and asks for it.
+func (a *acting) pin(ctx context.Context, s scene, r *v1alpha1.ImmutableRelease, besides bool) (*v1alpha1.ReleaseTrack, error) {
+	a.say("Track %s: %s%s", s.track.Name, intention(s.active(), r), a.dry())
+	if besides {
+		a.sayBesides(s, r)
+	}
+	pinned, err := ask(ctx, a, s.track, wishes, func(t *v1alpha1.ReleaseTrack) { t.Spec.Pin = r.Name })
+	if err == nil && heldByGit(s.track, "pin") {
+		a.say("Careful: somebody else applies this track with a pin of its own, as a tool does that syncs it from Git. Take spec.pin out of that manifest, or the next sync undoes this.")
+	}
+	return pinned, err
 }
 
 // toPin is the release that is to be pinned. Who names none gets the last good one; and where somebody has gone back already, that one: two
