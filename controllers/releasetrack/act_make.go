@@ -11,6 +11,7 @@ import (
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
 	"github.com/stele-dev/stele/internal/kube"
+	"github.com/stele-dev/stele/internal/ledger/entry"
 	"github.com/stele-dev/stele/internal/ledger/record"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
@@ -285,7 +286,7 @@ func (r *Reconciler) applyInPlace(ctx context.Context, s *scope, rel *v1alpha1.I
 	}
 	// Its pods are replaced where they are, and take the traffic of those before them.
 	if run != rel.Status.ActiveRun {
-		if err := r.intendSwitch(ctx, s, rel); err != nil {
+		if err := r.intend(ctx, s, entry.SwitchIntended, rel, ""); err != nil {
 			return err
 		}
 	}

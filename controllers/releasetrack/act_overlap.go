@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stele-dev/stele/api/v1alpha1"
+	"github.com/stele-dev/stele/internal/ledger/entry"
 	"github.com/stele-dev/stele/internal/release"
 )
 
@@ -19,7 +20,7 @@ func (r *Reconciler) overlap(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 		return err
 	}
 	// From here on its pods take traffic, beside those of the active run.
-	if err := r.intendSwitch(ctx, s, rel); err != nil {
+	if err := r.intend(ctx, s, entry.SwitchIntended, rel, ""); err != nil {
 		return err
 	}
 	active := s.releases[s.plan.Active]

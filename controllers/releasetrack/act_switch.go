@@ -14,6 +14,7 @@ import (
 
 	"github.com/stele-dev/stele/api/v1alpha1"
 	"github.com/stele-dev/stele/internal/apply"
+	"github.com/stele-dev/stele/internal/ledger/entry"
 	"github.com/stele-dev/stele/internal/release"
 	"github.com/stele-dev/stele/internal/render"
 )
@@ -33,7 +34,7 @@ func (r *Reconciler) switchTraffic(ctx context.Context, s *scope, rel *v1alpha1.
 			return err
 		}
 	}
-	if err := r.intendSwitch(ctx, s, rel); err != nil {
+	if err := r.intend(ctx, s, entry.SwitchIntended, rel, ""); err != nil {
 		return err
 	}
 	s.memory.switching = run

@@ -34,7 +34,7 @@ func (r *Reconciler) condemn(ctx context.Context, s *scope, rel *v1alpha1.Immuta
 // resume takes the last run of an ended release up again: its replicas are all there, and nothing has to be made but what starts at
 // the switch.
 func (r *Reconciler) resume(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	if err := r.intend(ctx, s, entry.RollbackIntended, rel, rel.Status.Run, v1alpha1.ObservationFailedReason, r.fromActive(s, rel)); err != nil {
+	if err := r.intend(ctx, s, entry.RollbackIntended, rel, v1alpha1.ObservationFailedReason); err != nil {
 		return err
 	}
 	r.startAnew(&rel.Status)

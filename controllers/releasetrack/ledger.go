@@ -2,7 +2,6 @@ package releasetrack
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -45,9 +44,6 @@ func (r *Reconciler) record(ctx context.Context, entries ...entry.Entry) error {
 
 // recordRelease records what is about to be written of a release.
 func (r *Reconciler) recordRelease(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease, stored v1alpha1.ImmutableReleaseStatus) error {
-	if r.Ledger == nil {
-		return nil
-	}
 	return r.record(ctx, record.Release(stored, rel, r.about(s))...)
 }
 
@@ -65,42 +61,17 @@ func (r *Reconciler) recordEarly(ctx context.Context, s *scope, rel *v1alpha1.Im
 }
 
 // intend records what is about to be done to a run.
-func (r *Reconciler) intend(ctx context.Context, s *scope, kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason, until string) error {
-	if r.Ledger == nil {
-		return nil
-	}
-	return r.record(ctx, record.Intent(kind, rel, run, reason, until, r.about(s)))
+func (r *Reconciler) intend(ctx context.Context, s *scope, kind entry.Kind, rel *v1alpha1.ImmutableRelease, reason string) error {
+	return r.record(ctx, record.Intent(kind, rel, rel.Status.Run, reason, r.about(s)))
 }
 
-// intendSwitch records that traffic is about to move to a run, from what has it now.
-func (r *Reconciler) intendSwitch(ctx context.Context, s *scope, rel *v1alpha1.ImmutableRelease) error {
-	return r.intend(ctx, s, entry.SwitchIntended, rel, rel.Status.Run, "", r.fromActive(s, rel))
-}
-
-// fromActive tells a switch of a run from a later one of the same run, back from another release.
-func (r *Reconciler) fromActive(s *scope, rel *v1alpha1.ImmutableRelease) string {
-	active := s.releases[s.plan.Active]
-	if active == nil || active == rel {
-		return ""
-	}
-	return fmt.Sprintf("from-%s.%d", active.UID, active.Status.ActiveRun)
-}
-
-// intendTermination records that the replicas of a run are about to end. Of a release that is lost, only its name is known.
+// intendTermination records that the replicas of a run are about to end.
 func (r *Reconciler) intendTermination(ctx context.Context, s *scope, key release.RunKey, reason string) error {
 	rel := s.releases[key.Release]
 	if rel == nil {
-		rel = &v1alpha1.ImmutableRelease{Spec: v1alpha1.ImmutableReleaseSpec{Track: s.track.Name}}
-		rel.Namespace, rel.Name, rel.UID = s.track.Namespace, key.Release, s.track.UID
-		return r.intend(ctx, s, entry.TerminationIntended, rel, key.Run, reason, key.Release)
+		return r.record(ctx, record.TerminationOfLost(key.Release, key.Run, reason, r.about(s)))
 	}
-	switch {
-	case !s.track.DeletionTimestamp.IsZero():
-		reason = string(entry.TrackDeleted)
-	case reason == "":
-		reason = string(rel.Status.Outcome)
-	}
-	return r.intend(ctx, s, entry.TerminationIntended, rel, key.Run, reason, "")
+	return r.record(ctx, record.Termination(rel, key.Run, reason, r.about(s)))
 }
 
 // recordTrack records what is about to be written of a track.

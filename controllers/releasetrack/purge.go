@@ -44,7 +44,7 @@ func (r *Reconciler) takePurge(ctx context.Context, s *scope) error {
 		s.purgeHandled = true
 		return nil
 	}
-	intent := []entry.Entry{record.Intent(entry.PurgeIntended, rel, rel.Status.Run, "", "", r.about(s))}
+	intent := []entry.Entry{record.Intent(entry.PurgeIntended, rel, rel.Status.Run, "", r.about(s))}
 	if err := r.nameActor(ctx, s, intent); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (r *Reconciler) purge(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 		return kube.Refuse(v1alpha1.ReleaseAlteredReason, fmt.Sprintf(
 			"release %s was altered, and nobody knows which archive is its own; delete Secrets archive.%s.%s.* of the operator's namespace by hand", rel.Name, rel.Namespace, rel.Name))
 	}
-	if err := r.intend(ctx, s, entry.PurgeIntended, rel, rel.Status.Run, "", ""); err != nil {
+	if err := r.intend(ctx, s, entry.PurgeIntended, rel, ""); err != nil {
 		return err
 	}
 	if err := r.Archives.Delete(ctx, archiveKey(rel), archive.MaxChunks); err != nil {
@@ -111,7 +111,7 @@ func (r *Reconciler) purge(ctx context.Context, s *scope, rel *v1alpha1.Immutabl
 	r.loader.drop(rel.UID)
 	r.Git.renders.Clear()
 	delete(s.memory.mending, rel.Name)
-	if err := r.intend(ctx, s, entry.ReleasePurged, rel, rel.Status.Run, "", ""); err != nil {
+	if err := r.intend(ctx, s, entry.ReleasePurged, rel, ""); err != nil {
 		return err
 	}
 	rel.Status.Purged.Done = r.microNow()

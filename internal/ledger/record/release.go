@@ -65,18 +65,36 @@ func Drift(before v1alpha1.ImmutableReleaseStatus, rel *v1alpha1.ImmutableReleas
 	return r.out
 }
 
-// Intent is an entry that comes before an act on a run of a release. Until is added to the key of an act that a run may see twice.
-func Intent(kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason, until string, about About) entry.Entry {
+// Intent is an entry that comes before an act on a run of a release. What moves traffic a run may see twice: each time from another release.
+func Intent(kind entry.Kind, rel *v1alpha1.ImmutableRelease, run int32, reason string, about About) entry.Entry {
 	r := &recorder{rel: rel, about: about}
-	step := string(kind)
-	if until != "" {
-		step += "-" + until
+	step, previous := string(kind), (*entry.Release)(nil)
+	if kind == entry.SwitchIntended || kind == entry.RollbackIntended {
+		previous = r.previous()
+		step += from(previous)
 	}
 	e := r.entry(kind, int64(run), step)
-	e.Release.Run, e.Reason = int64(run), reason
-	if kind == entry.SwitchIntended || kind == entry.RollbackIntended {
-		e.Previous = r.previous()
+	e.Release.Run, e.Reason, e.Previous = int64(run), reason, previous
+	return e
+}
+
+// Termination says that the replicas of a run are about to end, for a reason or, with "", for that of the release's end.
+func Termination(rel *v1alpha1.ImmutableRelease, run int32, reason string, about About) entry.Entry {
+	switch {
+	case !about.Track.DeletionTimestamp.IsZero():
+		reason = string(entry.TrackDeleted)
+	case reason == "":
+		reason = string(rel.Status.Outcome)
 	}
+	return Intent(entry.TerminationIntended, rel, run, reason, about)
+}
+
+// TerminationOfLost is that of a release whose record is lost: only its name is known, and it is told under the UID of the track.
+func TerminationOfLost(name string, run int32, reason string, about About) entry.Entry {
+	rel := &v1alpha1.ImmutableRelease{Spec: v1alpha1.ImmutableReleaseSpec{Track: about.Track.Name}}
+	rel.Namespace, rel.Name, rel.UID = about.Track.Namespace, name, about.Track.UID
+	e := Intent(entry.TerminationIntended, rel, run, reason, about)
+	e.Key += "-" + name
 	return e
 }
 
@@ -250,7 +268,7 @@ func (r *recorder) activated() {
 	}
 	previous := r.previous()
 	run := int64(r.after.ActiveRun)
-	e := r.entry(entry.ReleaseActivated, run, string(entry.ReleaseActivated)+From(previous))
+	e := r.entry(entry.ReleaseActivated, run, string(entry.ReleaseActivated)+from(previous))
 	e.Release.Run, e.Previous = run, previous
 	r.add(e)
 	if d := lastReplaced(r.after.Drift, r.before.ActiveRun); d != nil {
@@ -260,8 +278,8 @@ func (r *recorder) activated() {
 	}
 }
 
-// From tells an act that takes the traffic from one release from another that takes it from another one.
-func From(previous *entry.Release) string {
+// from tells an act that takes the traffic from one release from another that takes it from another one.
+func from(previous *entry.Release) string {
 	if previous == nil {
 		return ""
 	}

@@ -176,7 +176,7 @@ func TestDriftAgain(t *testing.T) {
 
 func TestEntryOfRelease(t *testing.T) {
 	rel := newRelease("shop-new", 2, v1alpha1.ImmutableReleaseStatus{Run: 4})
-	e := record.Intent(entry.TerminationIntended, rel, 3, "Superseded", "", record.About{Track: newTrack(), Now: now})
+	e := record.Intent(entry.TerminationIntended, rel, 3, "Superseded", record.About{Track: newTrack(), Now: now})
 	if e.Release.Run != 3 || e.Release.Sequence != 2 || e.Release.KeyFingerprint != "SHA256:key" || e.Release.Commit != rel.Spec.Source.Commit || e.Track != "shop" {
 		t.Errorf("got %+v of %+v", e, e.Release)
 	}
