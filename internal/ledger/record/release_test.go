@@ -231,3 +231,24 @@ func TestPlaceThatIsTakenAgain(t *testing.T) {
 		t.Errorf("keys are %s, %s made again, and %s of another release", a.Key, b.Key, c.Key)
 	}
 }
+
+// The end of a run is told with why; that of a release whose record is lost under the UID of the track, each by its name.
+func TestTermination(t *testing.T) {
+	rel, track := newRelease("shop-new", 2, v1alpha1.ImmutableReleaseStatus{Run: 2, Outcome: v1alpha1.OutcomeRolledBack}), newTrack()
+	about := record.About{Track: track, Now: now}
+	if e := record.Termination(rel, 1, "", about); e.Reason != "RolledBack" || e.Release.Run != 1 || e.Key != entry.Key(string(rel.UID), 1, "TerminationIntended") {
+		t.Errorf("got %+v", e)
+	}
+	if e := record.Termination(rel, 1, "Recreate", about); e.Reason != "Recreate" {
+		t.Errorf("got %+v", e)
+	}
+	a, b := record.TerminationOfLost("shop-a", 1, "", about), record.TerminationOfLost("shop-b", 1, "", about)
+	if a.Key == b.Key || a.Release.Name != "shop-a" || !strings.HasPrefix(a.Key, string(track.UID)+"/") {
+		t.Errorf("got %+v and %+v", a, b)
+	}
+	deleted := metav1.NewTime(now)
+	track.DeletionTimestamp = &deleted
+	if e := record.Termination(rel, 1, "Recreate", about); e.Reason != "TrackDeleted" {
+		t.Errorf("got %+v", e)
+	}
+}
